@@ -29,6 +29,7 @@ type ClientPolicy struct {
 	Roots       *x509.CertPool // nil: the system's
 	Timeout     time.Duration  // whole exchange; zero: 60 s
 	MaxResponse int64          // bytes of one decoded response; zero: 64 MiB
+	AllowLoopbackHTTP bool
 }
 
 func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, error) {

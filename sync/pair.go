@@ -1,0 +1,114 @@
+package sync
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// PairID names the state of one pair: 1 to 64 letters, digits, dots, dashes
+// and underscores.
+type PairID string
+
+// Side is one end of a pair. The zero Side is neither.
+type Side uint8
+
+// Sides.
+const (
+	Left  Side = iota + 1 // the CRM
+	Right                 // the mailbox
+)
+
+// String returns "left" or "right".
+func (s Side) String() string {
+	switch s {
+	case Left:
+		return "left"
+	case Right:
+		return "right"
+	}
+	return "none"
+}
+
+// MarshalText writes the text form.
+func (s Side) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Other returns the opposite side.
+func (s Side) Other() Side {
+	switch s {
+	case Left:
+		return Right
+	case Right:
+		return Left
+	}
+	return 0
+}
+
+// Pair is a mailbox and the CRM it is kept alike with, opened for one worker.
+type Pair struct {
+	ID         PairID
+	Resource   authz.Resource  // the user's sync node, on which sync.run and the like are asked
+	OnBehalfOf authz.Principal // the mailbox's user; zero if the caller acts for nobody else
+	Left       *connectors.Conn
+	Right      *connectors.Conn
+	Rules      []Rule // what crosses and how; nil: DefaultRules
+}
+
+// Direction says which way records of a kind cross. The zero Direction is both.
+type Direction uint8
+
+// Directions.
+const (
+	BothWays Direction = iota
+	ToRight
+	ToLeft
+)
+
+// Deletes says what the deletion of a linked record means for its partner.
+type Deletes uint8
+
+// What deletions do.
+const (
+	Propagate Deletes = iota // the partner is deleted too, where SYNC rules allow it
+	Unlink                   // the partner stays and is no longer followed
+)
+
+// Winner says whose values stand when both sides changed one record
+// differently. The zero Winner is nobody: both stay as they are and a person
+// is told; the next edit on either side then decides.
+type Winner uint8
+
+// Winners.
+const (
+	Nobody Winner = iota
+	LeftWins
+	RightWins
+)
+
+// Rule is how records of one kind are kept alike.
+type Rule struct {
+	Kind      connectors.Kind
+	Direction Direction
+	Deletes   Deletes
+	Winner    Winner
+}
+
+// DefaultRules syncs contacts and appointments both ways.
+func DefaultRules() []Rule {
+	return []Rule{{Kind: connectors.KindContact}, {Kind: connectors.KindAppointment}}
+}
+
+// valid checks what a caller hands in, naming the field at fault.
+func (p Pair) valid() error {
+	switch {
+	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`).MatchString(string(p.ID)):
+		return fmt.Errorf("sync: pair id %q: want 1 to 64 letters, digits, dots, dashes, underscores", p.ID)
+	case p.Left == nil || p.Right == nil:
+		return fmt.Errorf("sync: pair %s: left and right: both connections are needed: %w", p.ID, authz.ErrDenied)
+	case p.Left.Area() != connectors.CRM || p.Right.Area() != connectors.Mailbox:
+		return fmt.Errorf("sync: pair %s: want a CRM on the left and a mailbox on the right: %w", p.ID, authz.ErrDenied)
+	}
+	return nil
+}
