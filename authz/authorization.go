@@ -1,0 +1,74 @@
+package authz
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Effect is what an Authorization does. The zero Effect is none and is refused.
+type Effect uint8
+
+// Effects.
+const (
+	Allow Effect = iota + 1
+	Deny
+)
+
+// String returns "allow" or "deny".
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "allow"
+	case Deny:
+		return "deny"
+	}
+	return "none"
+}
+
+// MarshalText writes the text form.
+func (e Effect) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// Authorization says that a principal holds a role on a resource and on
+// everything below it, or, with Deny, that whatever the role permits is refused
+// there.
+type Authorization struct {
+	ID        uuid.UUID `json:"id"`
+	Principal Principal `json:"principal"`
+	Role      Role      `json:"role"`
+	Resource  Resource  `json:"resource"`
+	Effect    Effect    `json:"effect"`
+	From      time.Time `json:"from,omitzero"`  // zero: since ever
+	Until     time.Time `json:"until,omitzero"` // exclusive; zero: until revoked
+	GrantedBy Principal `json:"granted_by"`     // zero only for the seeds of an installation
+	Reason    string    `json:"reason,omitempty"`
+}
+
+// Membership says that a principal, perhaps itself a team, belongs to a team.
+type Membership struct {
+	Member Principal `json:"member"`
+	Team   Principal `json:"team"`
+}
+
+func (a Authorization) active(now time.Time) bool {
+	return !(now.Before(a.From) || !a.Until.IsZero() && !now.Before(a.Until))
+}
+
+func (a Authorization) valid() error {
+	switch {
+	case a.Principal.IsZero():
+		return fmt.Errorf("authz: authorization: principal: missing")
+	case a.Role.name == "":
+		return fmt.Errorf("authz: authorization: role: missing")
+	case a.Resource.IsZero():
+		return fmt.Errorf("authz: authorization: resource: missing")
+	case a.Effect != Allow && a.Effect != Deny:
+		return fmt.Errorf("authz: authorization: effect: want allow or deny")
+	case !a.Until.IsZero() && !a.From.Before(a.Until):
+		return fmt.Errorf("authz: authorization: until: not after from")
+	case len(a.Reason) > 1024:
+		return fmt.Errorf("authz: authorization: reason: %d bytes, 1024 at most", len(a.Reason))
+	}
+	return nil
+}

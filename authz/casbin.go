@@ -1,0 +1,80 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/casbin/casbin/v2"
+	"github.com/casbin/casbin/v2/model"
+)
+
+// meaning is the policy as Casbin understands it. It gives the reference
+// answer: the index must say the same, and tests hold the two together.
+type meaning struct {
+	mu sync.Mutex // an Enforcer is for one goroutine at a time
+	e  *casbin.Enforcer
+	ix *index // the assignments that holds() looks at, set under mu
+}
+
+// newMeaning hands the expanded policy to Casbin. holds() is a plain function
+// and not one of Casbin's g relations: those remember their answers, and an
+// answer that was remembered outlives a revocation.
+func newMeaning(c *catalogue) (*meaning, error) {
+	m, err := model.NewModelFromString(c.model)
+	if err != nil {
+		return nil, fmt.Errorf("authz: policy: model.conf: %w", err)
+	}
+	if m["r"] == nil || m["p"] == nil || m["p"]["p"] == nil || len(m["p"]["p"].Tokens) != 3 || len(m["r"]["r"].Tokens) != 3 {
+		return nil, errors.New("authz: policy: model.conf: want r = sub, act, obj and p = role, act, eft")
+	}
+	e, err := casbin.NewEnforcer(m)
+	if err != nil {
+		return nil, fmt.Errorf("authz: policy: model.conf: %w", err)
+	}
+	w := &meaning{e: e}
+	e.AddFunction("holds", func(args ...any) (any, error) {
+		if len(args) != 4 {
+			return false, errors.New("holds: want principal, role, effect, resource")
+		}
+		var s [4]string
+		for i, a := range args {
+			v, ok := a.(string)
+			if !ok {
+				return false, errors.New("holds: want text")
+			}
+			s[i] = v
+		}
+		eff := Allow
+		if s[2] == "deny" {
+			eff = Deny
+		}
+		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}), nil
+	})
+	var ps [][]string
+	for _, role := range c.roles {
+		for i, perm := range c.permissions {
+			if c.sets[role].has(i) {
+				ps = append(ps, []string{role, perm, "allow"}, []string{role, perm, "deny"})
+			}
+		}
+	}
+	if _, err := e.AddPolicies(ps); err != nil {
+		return nil, fmt.Errorf("authz: policy: %w", err)
+	}
+	// Ask once, so that a model that cannot be evaluated fails here and not
+	// at the first request.
+	if _, err := w.enforce(newIndex(c, nil, nil, 0, nil), Principal{"service:nobody"}, c.permissions[0], Resource{"nowhere"}); err != nil {
+		return nil, fmt.Errorf("authz: policy: model.conf: %w", err)
+	}
+	return w, nil
+}
+
+// enforce asks Casbin. An error is a refusal.
+func (w *meaning) enforce(ix *index, p Principal, permission string, r Resource) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ix = ix
+	ok, err := w.e.Enforce(p.name, permission, r.path)
+	return ok && err == nil, err
+}

@@ -1,0 +1,42 @@
+package authz
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// Permission is one verb on one kind of thing, as in mailbox.items.read. Every
+// access or action that is possible has exactly one. The zero Permission is
+// none and is denied to everybody.
+type Permission struct{ name string }
+
+// ParsePermission reads a name of two to five dotted words of lower-case
+// letters, digits and underscores. It does not say whether a policy knows it.
+func ParsePermission(s string) (Permission, error) {
+	if len(s) > 128 || !regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,4}$`).MatchString(s) {
+		return Permission{}, fmt.Errorf("authz: permission %.40q: want two to five dotted lower-case words, as in mailbox.items.read", s)
+	}
+	return Permission{s}, nil
+}
+
+// MustPermission is ParsePermission for names written in source code; it panics
+// on a bad one.
+func MustPermission(s string) Permission {
+	p, err := ParsePermission(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// String returns the name.
+func (p Permission) String() string { return p.name }
+
+// MarshalText writes the name.
+func (p Permission) MarshalText() ([]byte, error) { return []byte(p.name), nil }
+
+// UnmarshalText reads a name.
+func (p *Permission) UnmarshalText(b []byte) (err error) {
+	*p, err = ParsePermission(string(b))
+	return err
+}

@@ -1,0 +1,234 @@
+package authz
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// Limits on a policy.
+const (
+	maxPolicyFile  = 1 << 20 // bytes of one file
+	maxPermissions = 4096
+	maxRoles       = 4096
+	maxRoleDepth   = 10
+)
+
+// catalogue is a policy as read: permissions, and roles with their permissions
+// after every wildcard and inclusion was expanded.
+type catalogue struct {
+	permissions []string // sorted
+	about       map[string]string
+	number      map[string]int // permission to its bit
+	roles       []string       // sorted
+	sets        map[string]bitset
+	mayGive     map[string][]string
+	model       string
+}
+
+type bitset []uint64
+
+func (b bitset) has(i int) bool { return b[i>>6]>>(i&63)&1 == 1 }
+func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
+
+// row is a line of a policy file.
+type row struct {
+	file   string
+	line   int
+	fields []string
+}
+
+func (r row) errorf(format string, args ...any) error {
+	return fmt.Errorf("authz: policy: %s:%d: %s", r.file, r.line, fmt.Sprintf(format, args...))
+}
+
+func rows(fsys fs.FS, name string) ([]row, error) {
+	text, err := readPolicyFile(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	var out []row
+	sc := bufio.NewScanner(strings.NewReader(text))
+	for n := 1; sc.Scan(); n++ {
+		line := strings.TrimSpace(sc.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		r := row{file: name, line: n, fields: strings.Split(line, ",")}
+		for i := range r.fields {
+			r.fields[i] = strings.TrimSpace(r.fields[i])
+		}
+		out = append(out, r)
+	}
+	return out, sc.Err()
+}
+
+func readPolicyFile(fsys fs.FS, name string) (string, error) {
+	b, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return "", fmt.Errorf("authz: policy: %w", err)
+	}
+	if len(b) > maxPolicyFile {
+		return "", fmt.Errorf("authz: policy: %s: %d bytes, %d at most", name, len(b), maxPolicyFile)
+	}
+	return string(b), nil
+}
+
+// readPolicy reads and validates a policy. It refuses whatever could mean
+// something else than its author thought, naming file, line and fix.
+func readPolicy(fsys fs.FS) (*catalogue, error) {
+	if fsys == nil {
+		return nil, errors.New("authz: policy: none given; policy.Files() is the one that ships")
+	}
+	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{}}
+	var err error
+	if c.model, err = readPolicyFile(fsys, "model.conf"); err != nil {
+		return nil, err
+	}
+	perms, err := rows(fsys, "permissions.csv")
+	if err != nil {
+		return nil, err
+	}
+	where := map[string]row{}
+	for _, r := range perms {
+		if len(r.fields) != 2 || r.fields[1] == "" {
+			return nil, r.errorf("want a permission and one description without commas")
+		}
+		name := r.fields[0]
+		if _, err := ParsePermission(name); err != nil {
+			return nil, r.errorf("%v", err)
+		}
+		if old, dup := where[name]; dup {
+			return nil, r.errorf("permission %s stands in line %d already: remove one", name, old.line)
+		}
+		where[name], c.about[name] = r, r.fields[1]
+		c.permissions = append(c.permissions, name)
+	}
+	slices.Sort(c.permissions)
+	if len(c.permissions) == 0 || len(c.permissions) > maxPermissions {
+		return nil, fmt.Errorf("authz: policy: permissions.csv: %d permissions, want 1 to %d", len(c.permissions), maxPermissions)
+	}
+	for i, p := range c.permissions {
+		c.number[p] = i
+	}
+	if err := c.readRoles(fsys); err != nil {
+		return nil, err
+	}
+	for _, p := range c.permissions {
+		if !slices.ContainsFunc(c.roles, func(r string) bool { return c.sets[r].has(c.number[p]) }) {
+			return nil, where[p].errorf("permission %s is in no role: add it to one or remove it", p)
+		}
+	}
+	return c, nil
+}
+
+func (c *catalogue) readRoles(fsys fs.FS) error {
+	rs, err := rows(fsys, "roles.csv")
+	if err != nil {
+		return err
+	}
+	direct := map[string]bitset{}
+	includes := map[string][]string{}
+	var links []row
+	seen := map[string]row{}
+	for _, r := range rs {
+		if old, dup := seen[strings.Join(r.fields, ",")]; dup {
+			return r.errorf("the same stands in line %d already: remove one", old.line)
+		}
+		seen[strings.Join(r.fields, ",")] = r
+		if len(r.fields) != 3 {
+			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role")
+		}
+		role := r.fields[1]
+		if _, err := ParseRole(role); err != nil {
+			return r.errorf("%v", err)
+		}
+		switch r.fields[0] {
+		case "p":
+			if direct[role] == nil {
+				direct[role] = make(bitset, (len(c.permissions)+63)/64)
+			}
+			if !c.add(direct[role], r.fields[2]) {
+				return r.errorf("permission %.64q is not in permissions.csv: add it there or correct it", r.fields[2])
+			}
+		case "g", "d":
+			links = append(links, r)
+			if r.fields[0] == "g" {
+				includes[role] = append(includes[role], r.fields[2])
+			} else {
+				c.mayGive[role] = append(c.mayGive[role], r.fields[2])
+			}
+		default:
+			return r.errorf("first field %.16q: want p, g or d", r.fields[0])
+		}
+	}
+	for role := range direct {
+		c.roles = append(c.roles, role)
+	}
+	for role := range includes {
+		if direct[role] == nil {
+			direct[role] = make(bitset, (len(c.permissions)+63)/64)
+			c.roles = append(c.roles, role)
+		}
+	}
+	slices.Sort(c.roles)
+	if len(c.roles) == 0 || len(c.roles) > maxRoles {
+		return fmt.Errorf("authz: policy: roles.csv: %d roles, want 1 to %d", len(c.roles), maxRoles)
+	}
+	for _, r := range links {
+		for _, name := range r.fields[1:] {
+			if direct[name] == nil {
+				return r.errorf("role %.64q carries nothing: give it a permission or correct the name", name)
+			}
+		}
+	}
+	for _, role := range c.roles {
+		set := make(bitset, (len(c.permissions)+63)/64)
+		if err := expand(role, direct, includes, set, nil); err != nil {
+			return err
+		}
+		c.sets[role] = set
+	}
+	return nil
+}
+
+// add sets the bits of a permission or of a pattern that ends in ".*".
+func (c *catalogue) add(set bitset, name string) bool {
+	prefix, all := strings.CutSuffix(name, "*")
+	if !all {
+		i, ok := c.number[name]
+		if ok {
+			set.set(i)
+		}
+		return ok
+	}
+	found := false
+	for i, p := range c.permissions {
+		if strings.HasSuffix(prefix, ".") && strings.HasPrefix(p, prefix) {
+			set.set(i)
+			found = true
+		}
+	}
+	return found
+}
+
+func expand(role string, direct map[string]bitset, includes map[string][]string, into bitset, path []string) error {
+	if slices.Contains(path, role) {
+		return fmt.Errorf("authz: policy: roles.csv: roles include each other in a circle: %s: remove one of the g rows", strings.Join(append(path, role), " > "))
+	}
+	if len(path) >= maxRoleDepth {
+		return fmt.Errorf("authz: policy: roles.csv: %s: roles nested deeper than %d", path[0], maxRoleDepth)
+	}
+	for i, w := range direct[role] {
+		into[i] |= w
+	}
+	for _, r := range includes[role] {
+		if err := expand(r, direct, includes, into, append(path, role)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package authz
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// Role names a set of permissions that the policy states. The zero Role is none.
+type Role struct{ name string }
+
+// ParseRole reads a name such as role:tenant-admin.
+func ParseRole(s string) (Role, error) {
+	if !regexp.MustCompile(`^role:[a-z][a-z0-9-]{0,63}$`).MatchString(s) {
+		return Role{}, fmt.Errorf("authz: role %.40q: want role: and lower-case letters, digits, dashes", s)
+	}
+	return Role{s}, nil
+}
+
+// MustRole is ParseRole for names written in source code; it panics on a bad one.
+func MustRole(s string) Role {
+	r, err := ParseRole(s)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// String returns the name.
+func (r Role) String() string { return r.name }
+
+// MarshalText writes the name.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.name), nil }
+
+// UnmarshalText reads a name.
+func (r *Role) UnmarshalText(b []byte) (err error) { *r, err = ParseRole(string(b)); return err }
