@@ -1,0 +1,317 @@
+// Package local is a keyring in one file: the root key of a small installation,
+// and the wrapped keys of its tenants. It is what a single machine has instead
+// of HashiCorp Vault.
+//
+// Keep the file apart from the database whose secrets it opens, and keep a copy
+// of it somewhere else: who loses it has lost the secrets.
+package local
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/lockkeeper/lockkeeper/secrets"
+)
+
+var (
+	// ErrPassphrase means that the keyring wants another passphrase, or one at
+	// all, or none.
+	ErrPassphrase = errors.New("local: wrong passphrase")
+	// ErrDamaged means that the file is no keyring or was altered. Nothing was
+	// written over it.
+	ErrDamaged = errors.New("local: keyring is damaged or no keyring")
+	// ErrBusy means that another process changed the keyring since this one
+	// read it.
+	ErrBusy = errors.New("local: keyring was changed by another process")
+)
+
+var (
+	_ secrets.Keeper   = (*Keyring)(nil)
+	_ secrets.KeyStore = (*Keyring)(nil)
+)
+
+// Keyring implements secrets.Keeper and secrets.KeyStore. Safe for concurrent use.
+type Keyring struct {
+	path string
+
+	mu   sync.Mutex
+	file file
+	root [32]byte
+}
+
+// file is the keyring as stored. Every key in it is sealed but the root of a
+// keyring without passphrase, which only the file's permissions protect.
+type file struct {
+	Format     string              `json:"format"`
+	Generation uint64              `json:"generation"` // counts writes
+	KDF        *kdf                `json:"kdf,omitempty"`
+	Root       []byte              `json:"root"`
+	Keys       map[string][]stored `json:"keys,omitempty"` // by tenant
+}
+
+type stored struct {
+	ID      []byte `json:"id"`
+	Version uint32 `json:"version"`
+	Wrapped []byte `json:"wrapped"`
+}
+
+// kdf are the parameters of Argon2id (RFC 9106).
+type kdf struct {
+	Salt    []byte `json:"salt"`
+	Time    uint32 `json:"time"`
+	Memory  uint32 `json:"memory_kib"`
+	Threads uint8  `json:"threads"`
+}
+
+const (
+	format  = "lockkeeper keyring 1"
+	maxFile = 64 << 20
+)
+
+// Create makes a new keyring file, readable by its owner only. A passphrase
+// seals the root key; without one the file itself is the key. It is an error
+// if the file exists.
+func Create(path string, passphrase []byte) (*Keyring, error) {
+	k := &Keyring{path: path, file: file{Format: format, Keys: map[string][]stored{}}}
+	if _, err := rand.Read(k.root[:]); err != nil {
+		return nil, fmt.Errorf("local: create: %w", err)
+	}
+	k.file.Root = append([]byte(nil), k.root[:]...)
+	if len(passphrase) > 0 {
+		p := &kdf{Salt: make([]byte, 16), Time: 3, Memory: 64 << 10, Threads: 4}
+		if _, err := rand.Read(p.Salt); err != nil {
+			return nil, fmt.Errorf("local: create: %w", err)
+		}
+		k.file.KDF = p
+		a, err := p.aead(passphrase)
+		if err != nil {
+			return nil, fmt.Errorf("local: create: %w", err)
+		}
+		k.file.Root = a.Seal(nil, nil, k.root[:], []byte(format))
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("local: create: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("local: create: %w", err)
+	}
+	k.file.Generation = 1
+	if err := k.write(k.file); err != nil {
+		_ = os.Remove(path)
+		return nil, err
+	}
+	return k, nil
+}
+
+// Open reads a keyring file.
+func Open(path string, passphrase []byte) (*Keyring, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("local: open: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("local: open: %s can be read by others: chmod 600 it, and replace its secrets if others had access", filepath.Base(path))
+	}
+	k := &Keyring{path: path}
+	if k.file, err = read(path); err != nil {
+		return nil, err
+	}
+	switch {
+	case k.file.KDF == nil && len(passphrase) > 0, k.file.KDF != nil && len(passphrase) == 0:
+		return nil, ErrPassphrase
+	case k.file.KDF == nil:
+		if len(k.file.Root) != 32 {
+			return nil, ErrDamaged
+		}
+		k.root = [32]byte(k.file.Root)
+	default:
+		a, err := k.file.KDF.aead(passphrase)
+		if err != nil {
+			return nil, err
+		}
+		root, err := a.Open(nil, nil, k.file.Root, []byte(format))
+		if err != nil || len(root) != 32 {
+			return nil, ErrPassphrase
+		}
+		k.root = [32]byte(root)
+		clear(root)
+	}
+	return k, nil
+}
+
+// OpenOrCreate opens the keyring or, if there is no file, makes one and reports
+// that it did: say so aloud, it has to be kept.
+func OpenOrCreate(path string, passphrase []byte) (k *Keyring, created bool, err error) {
+	k, err = Open(path, passphrase)
+	if errors.Is(err, fs.ErrNotExist) {
+		k, err = Create(path, passphrase)
+		return k, err == nil, err
+	}
+	return k, false, err
+}
+
+func read(path string) (file, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return file{}, fmt.Errorf("local: read: %w", err)
+	}
+	var f file
+	if len(b) > maxFile || json.Unmarshal(b, &f) != nil || f.Format != format || f.Generation == 0 {
+		return file{}, ErrDamaged
+	}
+	for _, ks := range f.Keys {
+		for i, s := range ks {
+			if len(s.ID) != 16 || s.Version != uint32(i+1) {
+				return file{}, ErrDamaged
+			}
+		}
+	}
+	if f.Keys == nil {
+		f.Keys = map[string][]stored{}
+	}
+	return f, nil
+}
+
+// write replaces the file as a whole: a crash leaves the old or the new one.
+func (k *Keyring) write(f file) error {
+	b, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("local: write: %w", err)
+	}
+	defer clear(b)
+	tmp, err := os.CreateTemp(filepath.Dir(k.path), ".keyring-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("local: write: %w", err)
+	}
+	_, err = tmp.Write(b)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), k.path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+		return fmt.Errorf("local: write: %w", err)
+	}
+	d, err := os.Open(filepath.Dir(k.path))
+	if err != nil {
+		return fmt.Errorf("local: write: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("local: write: %w", err)
+	}
+	return nil
+}
+
+// Wrap implements secrets.Keeper.
+func (k *Keyring) Wrap(_ context.Context, key, aad []byte) ([]byte, error) {
+	a, err := k.aead()
+	if err != nil {
+		return nil, err
+	}
+	return a.Seal(nil, nil, key, aad), nil
+}
+
+// Unwrap implements secrets.Keeper.
+func (k *Keyring) Unwrap(_ context.Context, wrapped, aad []byte) ([]byte, error) {
+	a, err := k.aead()
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.Open(nil, nil, wrapped, aad)
+	if err != nil {
+		return nil, secrets.ErrTampered
+	}
+	return out, nil
+}
+
+func (k *Keyring) aead() (cipher.AEAD, error) {
+	key, err := hkdf.Expand(sha256.New, k.root[:], "lockkeeper keyring wrap v1", 32)
+	if err != nil {
+		return nil, fmt.Errorf("local: derive: %w", err)
+	}
+	return gcm(key)
+}
+
+func (p *kdf) aead(passphrase []byte) (cipher.AEAD, error) {
+	if len(p.Salt) < 8 || len(p.Salt) > 64 || p.Time == 0 || p.Time > 64 || p.Memory < 8<<10 || p.Memory > 4<<20 || p.Threads == 0 {
+		return nil, ErrDamaged
+	}
+	return gcm(argon2.IDKey(passphrase, p.Salt, p.Time, p.Memory, p.Threads, 32))
+}
+
+func gcm(key []byte) (cipher.AEAD, error) {
+	b, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("local: cipher: %w", err)
+	}
+	return cipher.NewGCMWithRandomNonce(b)
+}
+
+// Keys implements secrets.KeyStore.
+func (k *Keyring) Keys(_ context.Context, tenant string) ([]secrets.WrappedKey, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []secrets.WrappedKey
+	for _, s := range k.file.Keys[tenant] {
+		out = append(out, secrets.WrappedKey{ID: [16]byte(s.ID), Version: s.Version, Wrapped: append([]byte(nil), s.Wrapped...)})
+	}
+	return out, nil
+}
+
+// AddKey implements secrets.KeyStore.
+func (k *Keyring) AddKey(_ context.Context, tenant string, w secrets.WrappedKey) error {
+	return k.change(func(f *file) error {
+		if int(w.Version) != len(f.Keys[tenant])+1 {
+			return secrets.ErrConflict
+		}
+		f.Keys[tenant] = append(f.Keys[tenant], stored{append([]byte(nil), w.ID[:]...), w.Version, append([]byte(nil), w.Wrapped...)})
+		return nil
+	})
+}
+
+// Shred implements secrets.KeyStore. Copies of the file keep the keys: shredding
+// is complete when the last backup of the keyring is gone.
+func (k *Keyring) Shred(_ context.Context, tenant string) error {
+	return k.change(func(f *file) error { delete(f.Keys, tenant); return nil })
+}
+
+// change applies an edit to the newest file.
+func (k *Keyring) change(edit func(*file) error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	unlock, err := lock(k.path + ".lock")
+	if err != nil {
+		return fmt.Errorf("local: lock: %w", err)
+	}
+	defer unlock()
+	f, err := read(k.path)
+	if err != nil {
+		return err
+	}
+	if string(f.Root) != string(k.file.Root) || f.Generation < k.file.Generation {
+		return ErrBusy // another keyring took this one's place
+	}
+	if err := edit(&f); err != nil {
+		k.file = f
+		return err
+	}
+	f.Generation++
+	if err := k.write(f); err != nil {
+		return err
+	}
+	k.file = f
+	return nil
+}
