@@ -1,0 +1,474 @@
+// Package mem is the reference connector: a CRM or a mailbox in memory that does
+// everything the contract of connectors.Driver asks, and on demand everything
+// that goes wrong with real ones. Tests of whatever uses connectors run on it.
+package mem
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// Options of a System. The nil Options make one that can do everything.
+type Options struct {
+	Limits     map[connectors.Kind]map[connectors.Field]connectors.Limit // replaces the fields of a kind; nil: all fields, no limits
+	NoTombs    bool                                                      // Changes never reports a deletion
+	NoDelete   bool
+	RefuseDups bool // a second Create with one key is ErrExists; otherwise it makes a second record
+	Batch      int  // records a call takes; zero: 50
+	Clock      func() time.Time
+}
+
+// System is one CRM or one mailbox. Several connections may share it. Safe for
+// concurrent use.
+type System struct {
+	opts Options
+
+	mu     sync.Mutex
+	kinds  map[connectors.Kind]*shelf
+	epoch  int // cursors of older epochs have expired
+	serial int
+	ledger []Entry
+	faults []Fault
+}
+
+type shelf struct {
+	items map[string]*item
+	log   []string // ids in the order of their changes; an id may repeat
+}
+
+type item struct {
+	rec  *connectors.Record
+	gone bool
+	at   int // position of its latest entry in the log
+}
+
+// Entry is one verb that reached the system.
+type Entry struct {
+	Verb string // changes, get, find, list, create, update, delete
+	Kind connectors.Kind
+	IDs  []string
+}
+
+// Fault makes the next call of a verb go wrong.
+type Fault struct {
+	Verb  string // "" matches every verb
+	Skip  int    // how many matching calls pass first
+	After bool   // the call takes effect and its answer is lost; otherwise nothing happens
+	Item  int    // for a write: 1-based record that fails alone; 0: the whole call
+	Err   error  // nil: connectors.ErrUnavailable, or ErrUnknownOutcome with After
+}
+
+// New makes an empty system.
+func New(o *Options) *System {
+	s := &System{kinds: map[connectors.Kind]*shelf{}}
+	if o != nil {
+		s.opts = *o
+	}
+	if s.opts.Clock == nil {
+		s.opts.Clock = time.Now
+	}
+	if s.opts.Batch <= 0 {
+		s.opts.Batch = 50
+	}
+	for _, k := range connectors.Kinds() {
+		s.kinds[k] = &shelf{items: map[string]*item{}}
+	}
+	return s
+}
+
+// Plugin offers the system as a connector of either area under a name.
+func (s *System) Plugin(name string, a connectors.Area) (connectors.Plugin, error) {
+	return connectors.NewPlugin(name, s.Capabilities(a), func(connectors.Settings) (connectors.Driver, error) { return driver{s}, nil })
+}
+
+// Capabilities returns what the system can do.
+func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {
+	c := connectors.Capabilities{Area: a, Kinds: map[connectors.Kind]connectors.Capability{}}
+	for _, k := range connectors.Kinds() {
+		fields := s.opts.Limits[k]
+		if fields == nil {
+			fields = map[connectors.Field]connectors.Limit{}
+			for _, f := range connectors.Fields(k) {
+				fields[f] = connectors.Limit{}
+			}
+		}
+		c.Kinds[k] = connectors.Capability{Fields: fields, Create: true, Update: true, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs, Batch: s.opts.Batch}
+	}
+	return c
+}
+
+// Add puts a record in as a user would, under an id of the system's choice,
+// which it returns.
+func (s *System) Add(r *connectors.Record) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.add(r.Clone())
+}
+
+func (s *System) add(r *connectors.Record) string {
+	s.serial++
+	r.ID = fmt.Sprintf("id-%06d", s.serial)
+	s.put(r)
+	return r.ID
+}
+
+// put stores a record as the newest change.
+func (s *System) put(r *connectors.Record) {
+	s.serial++
+	r.Rev, r.Modified = fmt.Sprintf("r%d", s.serial), s.opts.Clock().UTC().Truncate(time.Second)
+	sh := s.kinds[r.Kind]
+	sh.items[r.ID] = &item{rec: r, at: len(sh.log)}
+	sh.log = append(sh.log, r.ID)
+}
+
+// Edit changes a record as a user would; it reports whether there is one.
+func (s *System) Edit(k connectors.Kind, id string, edit func(*connectors.Record)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.kinds[k].items[id]
+	if it == nil || it.gone {
+		return false
+	}
+	r := it.rec.Clone()
+	edit(r)
+	r.ID, r.Kind = id, k
+	s.put(r)
+	return true
+}
+
+// Touch gives a record a new revision and changes nothing else.
+func (s *System) Touch(k connectors.Kind, id string) bool { return s.Edit(k, id, func(*connectors.Record) {}) }
+
+// Remove deletes a record as a user would; it reports whether there was one.
+func (s *System) Remove(k connectors.Kind, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.remove(k, id)
+}
+
+func (s *System) remove(k connectors.Kind, id string) bool {
+	sh := s.kinds[k]
+	it := sh.items[id]
+	if it == nil || it.gone {
+		return false
+	}
+	s.serial++
+	sh.items[id] = &item{gone: true, at: len(sh.log)}
+	sh.log = append(sh.log, id)
+	return true
+}
+
+// Records returns copies of what is there, by id.
+func (s *System) Records(k connectors.Kind) []*connectors.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*connectors.Record
+	for _, it := range s.kinds[k].items {
+		if !it.gone {
+			out = append(out, it.rec.Clone())
+		}
+	}
+	slices.SortFunc(out, func(a, b *connectors.Record) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// ExpireCursors makes every cursor handed out so far ErrCursorExpired.
+func (s *System) ExpireCursors() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+}
+
+// Fail adds faults; each is used once.
+func (s *System) Fail(fs ...Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, fs...)
+}
+
+// Heal removes the faults that did not happen yet.
+func (s *System) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// Ledger returns what reached the system since the last call of Ledger.
+func (s *System) Ledger() []Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.ledger
+	s.ledger = nil
+	return l
+}
+
+// Writes counts the records that entries of a ledger created, changed or deleted.
+func Writes(l []Entry) (n int) {
+	for _, e := range l {
+		if e.Verb == "create" || e.Verb == "update" || e.Verb == "delete" {
+			n += len(e.IDs)
+		}
+	}
+	return n
+}
+
+// fault takes the fault that this call meets, if any.
+func (s *System) fault(verb string) *Fault {
+	for i := range s.faults {
+		f := &s.faults[i]
+		if f.Verb != "" && f.Verb != verb {
+			continue
+		}
+		if f.Skip > 0 {
+			f.Skip--
+			continue
+		}
+		hit := *f
+		if hit.Err == nil {
+			if hit.Err = connectors.ErrUnavailable; hit.After {
+				hit.Err = connectors.ErrUnknownOutcome
+			}
+		}
+		s.faults = slices.Delete(s.faults, i, i+1)
+		return &hit
+	}
+	return nil
+}
+
+type driver struct{ s *System }
+
+var _ connectors.Driver = driver{}
+
+// enter starts a call: it must be alive, and may meet a fault.
+func (d driver) enter(ctx context.Context, c connectors.Call, verb string, k connectors.Kind, ids []string) (*Fault, error) {
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &connectors.Error{Class: connectors.ErrUnavailable, Cause: err}
+	}
+	d.s.ledger = append(d.s.ledger, Entry{verb, k, ids})
+	f := d.s.fault(verb)
+	if f != nil && !f.After && f.Item == 0 {
+		return nil, &connectors.Error{Class: f.Err}
+	}
+	return f, nil
+}
+
+// Changes implements connectors.Driver. A cursor is the epoch and a position in
+// the log.
+func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kind, cursor string, limit int) (connectors.Page, error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	f, err := d.enter(ctx, c, "changes", k, nil)
+	if err != nil {
+		return connectors.Page{}, err
+	}
+	sh := d.s.kinds[k]
+	from, full := 0, true
+	if cursor != "" {
+		e, n, ok := strings.Cut(cursor, ":")
+		pos, err := strconv.Atoi(strings.TrimPrefix(n, "full:"))
+		if !ok || err != nil || e != strconv.Itoa(d.s.epoch) || pos < 0 || pos > len(sh.log) {
+			return connectors.Page{}, &connectors.Error{Class: connectors.ErrCursorExpired}
+		}
+		from, full = pos, strings.HasPrefix(n, "full:")
+	}
+	p := connectors.Page{}
+	pos := from
+	for ; pos < len(sh.log) && len(p.Changes) < limit; pos++ {
+		id := sh.log[pos]
+		it := sh.items[id]
+		switch {
+		case it.at != pos: // a later entry tells the same
+		case it.gone && (full || d.s.opts.NoTombs):
+		case it.gone:
+			p.Changes = append(p.Changes, connectors.Change{ID: id, Gone: true})
+		default:
+			p.Changes = append(p.Changes, connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified, Record: it.rec.Clone()})
+		}
+	}
+	p.More = pos < len(sh.log)
+	mark := ""
+	if full && p.More {
+		mark = "full:"
+	}
+	p.Cursor = fmt.Sprintf("%d:%s%d", d.s.epoch, mark, pos)
+	if f != nil {
+		return connectors.Page{}, &connectors.Error{Class: f.Err}
+	}
+	return p, nil
+}
+
+// Get implements connectors.Driver.
+func (d driver) Get(ctx context.Context, c connectors.Call, k connectors.Kind, ids []string) ([]connectors.Result, error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	f, err := d.enter(ctx, c, "get", k, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connectors.Result, len(ids))
+	for i, id := range ids {
+		if it := d.s.kinds[k].items[id]; it != nil && !it.gone {
+			out[i].Record = it.rec.Clone()
+		} else {
+			out[i].Err = &connectors.Error{Op: "get", Kind: k, ID: id, Class: connectors.ErrNotFound}
+		}
+		if f != nil && f.Item == i+1 {
+			out[i] = connectors.Result{Err: &connectors.Error{Op: "get", Kind: k, ID: id, Class: f.Err}}
+		}
+	}
+	return out, nil
+}
+
+// Find implements connectors.Driver.
+func (d driver) Find(ctx context.Context, c connectors.Call, k connectors.Kind, keys []string) (map[string][]connectors.Change, error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	if _, err := d.enter(ctx, c, "find", k, nil); err != nil {
+		return nil, err
+	}
+	out := map[string][]connectors.Change{}
+	for _, it := range d.s.kinds[k].items {
+		if !it.gone && it.rec.Key != "" && slices.Contains(keys, it.rec.Key) {
+			out[it.rec.Key] = append(out[it.rec.Key], connectors.Change{ID: it.rec.ID, Rev: it.rec.Rev, Modified: it.rec.Modified})
+		}
+	}
+	for _, cs := range out {
+		slices.SortFunc(cs, func(a, b connectors.Change) int { return strings.Compare(a.ID, b.ID) })
+	}
+	return out, nil
+}
+
+// List implements connectors.Driver.
+func (d driver) List(ctx context.Context, c connectors.Call, k connectors.Kind, after string, limit int) (connectors.IDs, error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	if _, err := d.enter(ctx, c, "list", k, nil); err != nil {
+		return connectors.IDs{}, err
+	}
+	var ids []string
+	for id, it := range d.s.kinds[k].items {
+		if !it.gone && id > after {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	if len(ids) <= limit {
+		return connectors.IDs{IDs: ids}, nil
+	}
+	return connectors.IDs{IDs: ids[:limit], Next: ids[limit-1]}, nil
+}
+
+// each runs a write for every record of a call.
+func (d driver) each(ctx context.Context, c connectors.Call, verb string, k connectors.Kind, ids []string, one func(i int) connectors.Written) ([]connectors.Written, error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	f, err := d.enter(ctx, c, verb, k, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connectors.Written, len(ids))
+	for i := range ids {
+		hit := f != nil && (f.Item == 0 || f.Item == i+1)
+		if !hit || f.After {
+			out[i] = one(i)
+		}
+		if hit {
+			out[i] = connectors.Written{Err: &connectors.Error{Op: verb, Kind: k, ID: ids[i], Class: f.Err}}
+		}
+	}
+	return out, nil
+}
+
+// Create implements connectors.Driver.
+func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
+	capability := d.s.Capabilities(connectors.CRM).Kinds[k]
+	keys := make([]string, len(ds))
+	for i := range ds {
+		keys[i] = ds[i].Key
+	}
+	return d.each(ctx, c, "create", k, keys, func(i int) connectors.Written {
+		if err := capability.Fit(ds[i].Record, connectors.Fields(k)); err != nil {
+			return connectors.Written{Err: err}
+		}
+		if d.s.opts.RefuseDups {
+			for _, it := range d.s.kinds[k].items {
+				if !it.gone && it.rec.Key == ds[i].Key {
+					return connectors.Written{Err: &connectors.Error{Op: "create", Kind: k, Class: connectors.ErrExists}}
+				}
+			}
+		}
+		r := connectors.NewRecord(k)
+		for _, f := range connectors.Fields(k) {
+			if capability.Has(f) && !capability.Fields[f].ReadOnly {
+				connectors.CopyField(r, ds[i].Record, f)
+			}
+		}
+		r.Key = ds[i].Key
+		d.s.add(r)
+		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+	})
+}
+
+// Update implements connectors.Driver.
+func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
+	capability := d.s.Capabilities(connectors.CRM).Kinds[k]
+	ids := make([]string, len(es))
+	for i := range es {
+		ids[i] = es[i].ID
+	}
+	return d.each(ctx, c, "update", k, ids, func(i int) connectors.Written {
+		e := es[i]
+		it := d.s.kinds[k].items[e.ID]
+		bad := func(class error) connectors.Written {
+			return connectors.Written{Err: &connectors.Error{Op: "update", Kind: k, ID: e.ID, Class: class}}
+		}
+		switch {
+		case it == nil || it.gone:
+			return bad(connectors.ErrNotFound)
+		case it.rec.Rev != e.Rev:
+			return bad(connectors.ErrPrecondition)
+		}
+		r := it.rec.Clone()
+		for _, f := range e.Fields {
+			if !capability.Has(f) || capability.Fields[f].ReadOnly {
+				return bad(connectors.ErrInvalid)
+			}
+			connectors.CopyField(r, e.Record, f)
+		}
+		if err := capability.Fit(r, e.Fields); err != nil {
+			return connectors.Written{Err: err}
+		}
+		d.s.put(r)
+		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+	})
+}
+
+// Delete implements connectors.Driver.
+func (d driver) Delete(ctx context.Context, c connectors.Call, k connectors.Kind, ts []connectors.Target) ([]connectors.Written, error) {
+	ids := make([]string, len(ts))
+	for i := range ts {
+		ids[i] = ts[i].ID
+	}
+	return d.each(ctx, c, "delete", k, ids, func(i int) connectors.Written {
+		if d.s.opts.NoDelete {
+			return connectors.Written{Err: &connectors.Error{Op: "delete", Kind: k, ID: ts[i].ID, Class: connectors.ErrUnsupported}}
+		}
+		if it := d.s.kinds[k].items[ts[i].ID]; it != nil && !it.gone {
+			if it.rec.Rev != ts[i].Rev {
+				return connectors.Written{Err: &connectors.Error{Op: "delete", Kind: k, ID: ts[i].ID, Class: connectors.ErrPrecondition}}
+			}
+			d.s.remove(k, ts[i].ID)
+		}
+		return connectors.Written{ID: ts[i].ID}
+	})
+}
