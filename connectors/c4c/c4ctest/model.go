@@ -1,0 +1,108 @@
+package c4ctest
+
+import (
+	_ "embed"
+	"encoding/csv"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+//go:embed model.csv
+var modelCSV string
+
+// property is one property of an entity set, or with nav set, a navigation.
+type property struct {
+	name, typ string
+	length    int
+	nav       string // entity set behind a navigation
+}
+
+// entitySet is one entity set of the service.
+type entitySet struct {
+	name  string
+	props map[string]property
+	order []string
+}
+
+// model is the part of the service's metadata that is emulated.
+type model map[string]*entitySet
+
+// loadModel reads the embedded metadata, which is a constant: it cannot fail at
+// run time without failing every test.
+func loadModel() model {
+	r := csv.NewReader(strings.NewReader(modelCSV))
+	r.Comment = '#'
+	rows, err := r.ReadAll()
+	if err != nil {
+		panic(err)
+	}
+	m := model{}
+	for _, row := range rows {
+		set := m[row[0]]
+		if set == nil {
+			set = &entitySet{name: row[0], props: map[string]property{}}
+			m[row[0]] = set
+		}
+		p := property{name: row[1], typ: row[2]}
+		switch {
+		case p.typ == "nav":
+			p.nav = row[3]
+		case row[3] != "":
+			if p.length, err = strconv.Atoi(row[3]); err != nil {
+				panic(err)
+			}
+		}
+		set.props[p.name] = p
+		set.order = append(set.order, p.name)
+	}
+	return m
+}
+
+func (m model) names() []string {
+	var out []string
+	for n := range m {
+		out = append(out, n)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// parent says which navigation of which set leads to a set.
+func (m model) parent(set string) (parent, nav string) {
+	for _, s := range m {
+		for _, p := range s.props {
+			if p.nav == set {
+				return s.name, p.name
+			}
+		}
+	}
+	return "", ""
+}
+
+// readOnly are properties that the system sets itself.
+func readOnly(set, name string) bool {
+	switch name {
+	case "ObjectID", "ETag", "EntityLastChangedOn", "ChangedOn", "ChangedBy", "CreationOn", "CreatedOn", "CreatedBy", "UpdatedOn",
+		"LastUpdatedBy", "LastChangeDateTime", "ContactID", "ContactUUID", "UUID", "AccountFormattedName", "AccountUUID",
+		"BusinessPartnerFormattedName", "FormattedPostalAddressDescription", "NormalisedPhone", "NormalisedMobile", "Draft", "CreatedBySSI":
+		return true
+	case "AccountID":
+		return set == "CorporateAccountCollection"
+	case "Name":
+		return set == "ContactCollection"
+	}
+	return strings.HasSuffix(name, "CodeText")
+}
+
+// PropertyLength returns how many characters the published metadata gives a
+// text property, zero if it names no limit, and whether there is such a
+// property at all.
+func PropertyLength(set, name string) (int, bool) {
+	s := loadModel()[set]
+	if s == nil {
+		return 0, false
+	}
+	p, ok := s.props[name]
+	return p.length, ok
+}

@@ -1,0 +1,448 @@
+package c4c
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// perRecord reports whether a failure is that of one record, as opposed to one
+// that any other request would meet too.
+func perRecord(err error) bool {
+	for _, class := range []error{connectors.ErrNotFound, connectors.ErrPrecondition, connectors.ErrExists,
+		connectors.ErrInvalid, connectors.ErrMalformed, connectors.ErrForbidden} {
+		if errors.Is(err, class) {
+			return true
+		}
+	}
+	return false
+}
+
+// write sends one change set per record, each followed by a reading of the
+// record where after says so, and returns two outcomes per record. A batch
+// whose outcome is unknown leaves each of its records unknown.
+func (s session) write(ctx context.Context, sets [][]operation, after []string) ([]outcome, []outcome, []error) {
+	done, read, errs := make([]outcome, len(sets)), make([]outcome, len(sets)), make([]error, len(sets))
+	for start := 0; start < len(sets); start += batchSize {
+		end := min(start+batchSize, len(sets))
+		var steps []step
+		at := make([]int, len(sets))
+		for i := start; i < end; i++ {
+			if len(sets[i]) == 0 {
+				continue
+			}
+			at[i] = len(steps)
+			steps = append(steps, step{changes: sets[i]})
+			if after[i] != "" {
+				steps = append(steps, step{read: after[i]})
+			}
+		}
+		if len(steps) == 0 {
+			continue
+		}
+		answers, err := s.batch(ctx, steps)
+		for i := start; i < end; i++ {
+			switch {
+			case len(sets[i]) == 0:
+			case err != nil:
+				errs[i] = err
+			default:
+				done[i] = answers[at[i]]
+				if after[i] != "" {
+					read[i] = answers[at[i]+1]
+				}
+				if done[i].status == 0 {
+					errs[i] = &connectors.Error{Class: connectors.ErrUnknownOutcome, Detail: "no answer for this record"}
+				} else {
+					errs[i] = done[i].err(true)
+				}
+			}
+		}
+	}
+	return done, read, errs
+}
+
+// whole returns the failure of a verb as a whole: one after which nothing was
+// done to any record and that says nothing about a single one.
+func whole(ws []connectors.Written) error {
+	if len(ws) == 0 || ws[0].Err == nil {
+		return nil
+	}
+	for _, w := range ws {
+		if w.Err == nil || perRecord(w.Err) || errors.Is(w.Err, connectors.ErrUnknownOutcome) {
+			return nil
+		}
+	}
+	return ws[0].Err
+}
+
+func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
+	sh, err := shapeOf(k)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connectors.Written, len(ds))
+	fields := make([][]connectors.Field, len(ds))
+	keys := make([]string, 0, len(ds))
+	for i, d := range ds {
+		fields[i] = sh.present(d.Record)
+		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && slices.Contains(keys, d.Key) {
+			out[i].Err = &connectors.Error{Class: connectors.ErrExists, Detail: "key twice in one call"}
+		}
+		if out[i].Err == nil {
+			keys = append(keys, d.Key)
+		}
+	}
+	// The system itself never refuses a key that it has, so look first.
+	there, err := s.find(ctx, k, keys)
+	if err != nil {
+		return nil, unsent(err)
+	}
+	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
+		for i, d := range ds {
+			if out[i].Err == nil && len(there[d.Key]) == 0 && !yield(i, d.Record) {
+				return
+			}
+		}
+	}, out)
+	if err != nil {
+		return nil, err
+	}
+	sets, after := make([][]operation, len(ds)), make([]string, len(ds))
+	for i, d := range ds {
+		if out[i].Err == nil && len(there[d.Key]) > 0 {
+			out[i].Err = &connectors.Error{ID: there[d.Key][0].ID, Class: connectors.ErrExists}
+		}
+		if out[i].Err != nil {
+			continue
+		}
+		sets[i] = []operation{{method: http.MethodPost, rel: sh.set, body: sh.draft(d, fields[i], companies)}}
+	}
+	done, _, errs := s.write(ctx, sets, after)
+	for i := range ds {
+		if out[i].Err != nil || len(sets[i]) == 0 {
+			out[i].Err = about(k, "create", "", out[i].Err)
+			continue
+		}
+		if out[i].Err = about(k, "create", "", errs[i]); out[i].Err != nil {
+			continue
+		}
+		e := done[i].entity()
+		id, err := e.id()
+		if err != nil {
+			out[i].Err = about(k, "create", "", &connectors.Error{Class: connectors.ErrUnknownOutcome, Detail: "created without an id in the answer"})
+			continue
+		}
+		out[i] = connectors.Written{ID: id, Rev: e.rev()}
+		if t, err := e.date(propChanged); err == nil {
+			out[i].Modified = t
+		}
+	}
+	return out, whole(out)
+}
+
+// present lists the mapped fields in which a record says something, and those
+// the system demands.
+func (s shape) present(r *connectors.Record) []connectors.Field {
+	var out []connectors.Field
+	c := s.capability()
+	for _, f := range connectors.Fields(s.kind) {
+		if c.Has(f) && (!r.Empty(f) || c.Fields[f].Required) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// draft is the body of a creation, with what stands below the record inside.
+func (s shape) draft(d connectors.Draft, fields []connectors.Field, companies map[string]string) properties {
+	p := s.properties(d.Record, fields)
+	p[s.key] = d.Key
+	switch s.kind {
+	case connectors.KindContact:
+		p["ExternalSystem"], p["StatusCode"] = externalSystem, codeActive
+		if name := d.Record.Contact.Company; name != "" {
+			p["AccountID"] = companies[name]
+		}
+		if note := d.Record.Contact.Note; note != "" {
+			p[navContactText] = []properties{{"Text": note}}
+		}
+	case connectors.KindAccount:
+		p["ExternalSystem"], p["LifeCycleStatusCode"], p["RoleCode"] = externalSystem, codeActive, codeRoleCustomer
+	case connectors.KindAppointment:
+		a := d.Record.Appointment
+		if a.Status != connectors.Cancelled {
+			delete(p, "LifeCycleStatusCode") // the system opens new ones itself
+		}
+		var parties []properties
+		if a.Organizer.Address != "" {
+			parties = append(parties, party(a.Organizer, codeOrganizer))
+		}
+		for _, q := range distinct(a.Attendees) {
+			parties = append(parties, party(q, codeAttendee))
+		}
+		if len(parties) > 0 {
+			p[navParty] = parties
+		}
+		if a.Description != "" {
+			p[navMeetingText] = []properties{{"Text": a.Description, "TypeCode": codeBodyText}}
+		}
+	}
+	return p
+}
+
+func party(p connectors.Party, role string) properties {
+	return properties{"RoleCode": role, "EMail": strings.TrimSpace(p.Address), "Name": p.Name}
+}
+
+// distinct drops parties whose address is there already.
+func distinct(ps []connectors.Party) []connectors.Party {
+	var out []connectors.Party
+	for _, p := range ps {
+		if !slices.ContainsFunc(out, func(q connectors.Party) bool { return sameAddress(p, q) }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func sameAddress(a, b connectors.Party) bool {
+	return strings.EqualFold(strings.TrimSpace(a.Address), strings.TrimSpace(b.Address))
+}
+
+// below lists the fields that are kept in records of their own.
+func (s shape) below(f connectors.Field) bool {
+	switch f {
+	case connectors.FieldNote, connectors.FieldDescription, connectors.FieldOrganizer, connectors.FieldAttendees:
+		return true
+	}
+	return false
+}
+
+func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
+	sh, err := shapeOf(k)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connectors.Written, len(es))
+	for i, e := range es {
+		out[i].ID = e.ID
+		if e.Rev == "" {
+			out[i].Err = &connectors.Error{Class: connectors.ErrPrecondition, Detail: "no revision given"}
+		} else {
+			out[i].Err = sh.check(e.Record, e.Fields)
+		}
+	}
+	current, err := s.current(ctx, sh, es, out)
+	if err != nil {
+		return nil, unsent(err)
+	}
+	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
+		for i, e := range es {
+			if out[i].Err == nil && slices.Contains(e.Fields, connectors.FieldCompany) && !yield(i, e.Record) {
+				return
+			}
+		}
+	}, out)
+	if err != nil {
+		return nil, err
+	}
+	sets, after := make([][]operation, len(es)), make([]string, len(es))
+	for i, e := range es {
+		if out[i].Err != nil {
+			continue
+		}
+		if sets[i], out[i].Err = sh.edit(e, current[i], companies); out[i].Err == nil {
+			after[i] = sh.address(e.ID)
+		}
+	}
+	_, read, errs := s.write(ctx, sets, after)
+	for i, e := range es {
+		if out[i].Err == nil {
+			out[i].Err = errs[i]
+		}
+		if out[i].Err != nil {
+			out[i].Err = about(k, "update", e.ID, out[i].Err)
+			continue
+		}
+		// The revision after the write is only worth something if the record
+		// still says what was written: otherwise somebody was faster, and the
+		// next reading has to show it.
+		if seen := read[i].entity(); seen != nil && read[i].status < 300 {
+			r, err := sh.record(seen)
+			if err == nil && len(connectors.Diff(e.Record, r, e.Fields)) == 0 {
+				out[i].Rev, out[i].Modified = r.Rev, r.Modified
+			}
+		}
+	}
+	return out, whole(out)
+}
+
+// current reads the records of those edits that change what stands below them.
+// One that has moved on fails here already.
+func (s session) current(ctx context.Context, sh shape, es []connectors.Edit, out []connectors.Written) ([]entity, error) {
+	got := make([]entity, len(es))
+	var ids []string
+	var at []int
+	for i, e := range es {
+		if out[i].Err == nil && slices.ContainsFunc(e.Fields, sh.below) {
+			ids, at = append(ids, e.ID), append(at, i)
+		}
+	}
+	if len(ids) == 0 {
+		return got, nil
+	}
+	found, errs, err := s.entities(ctx, sh, ids)
+	if err != nil {
+		return nil, err
+	}
+	for j, i := range at {
+		switch {
+		case errs[j] != nil:
+			out[i].Err = unsent(errs[j])
+		case found[j].rev() != es[i].Rev:
+			out[i].Err = &connectors.Error{Class: connectors.ErrPrecondition}
+		default:
+			got[i] = found[j]
+		}
+	}
+	return got, nil
+}
+
+// edit is the change set of one update. The record itself always takes part,
+// under the revision the caller knows: a change of its notes alone sends one
+// property again as it was read, so that the revision is tested and the record
+// shows up as changed for others.
+func (s shape) edit(e connectors.Edit, now entity, companies map[string]string) ([]operation, error) {
+	p := s.properties(e.Record, e.Fields)
+	if slices.Contains(e.Fields, connectors.FieldCompany) {
+		p["AccountID"] = ""
+		if name := e.Record.Contact.Company; name != "" {
+			p["AccountID"] = companies[name]
+		}
+	}
+	if len(p) == 0 {
+		v, err := now.text(s.anchor())
+		if err != nil {
+			return nil, &connectors.Error{Class: connectors.ErrMalformed}
+		}
+		p[s.anchor()] = v
+	}
+	ops := []operation{{method: http.MethodPatch, rel: key(s.set, e.ID), match: e.Rev, body: p}}
+	x := reader{e: now}
+	for _, f := range e.Fields {
+		switch f {
+		case connectors.FieldNote:
+			ops = append(ops, textChange(setContactText, e.ID, noteOf(x.texts(navContactText)), e.Record.Contact.Note, "")...)
+		case connectors.FieldDescription:
+			ops = append(ops, textChange(setMeetingText, e.ID, noteOf(x.texts(navMeetingText)), e.Record.Appointment.Description, codeBodyText)...)
+		case connectors.FieldOrganizer:
+			var want []connectors.Party
+			if o := e.Record.Appointment.Organizer; o.Address != "" {
+				want = append(want, o)
+			}
+			ops = append(ops, partyChanges(e.ID, x.parties(), want, codeOrganizer)...)
+		case connectors.FieldAttendees:
+			ops = append(ops, partyChanges(e.ID, x.parties(), e.Record.Appointment.Attendees, codeAttendee)...)
+		}
+	}
+	if x.err != nil {
+		return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record with a property of another type than its own"}
+	}
+	return ops, nil
+}
+
+// anchor is the property that is sent again where none changed.
+func (s shape) anchor() string { return s.columns[0].name }
+
+func textChange(set, parent string, now textChild, want, typ string) []operation {
+	switch {
+	case now.id == "" && want == "":
+		return nil
+	case now.id == "":
+		p := properties{"ParentObjectID": parent, "Text": want}
+		if typ != "" {
+			p["TypeCode"] = typ
+		}
+		return []operation{{method: http.MethodPost, rel: set, body: p}}
+	case want == "":
+		return []operation{{method: http.MethodDelete, rel: key(set, now.id), match: now.rev}}
+	}
+	return []operation{{method: http.MethodPatch, rel: key(set, now.id), match: now.rev, body: properties{"Text": want}}}
+}
+
+// partyChanges adds who is missing and removes who is too many. Who stays is
+// not touched: a party of the CRM knows more than a name and an address.
+func partyChanges(parent string, now []partyChild, want []connectors.Party, role string) []operation {
+	var ops []operation
+	kept := map[int]bool{}
+	for _, w := range distinct(want) {
+		i := slices.IndexFunc(now, func(p partyChild) bool { return p.role == role && sameAddress(p.Party, w) })
+		if i >= 0 {
+			kept[i] = true
+			continue
+		}
+		p := party(w, role)
+		p["ParentObjectID"] = parent
+		ops = append(ops, operation{method: http.MethodPost, rel: setParty, body: p})
+	}
+	for i, p := range now {
+		if p.role == role && !kept[i] && !slices.ContainsFunc(want, func(w connectors.Party) bool { return sameAddress(p.Party, w) }) {
+			ops = append(ops, operation{method: http.MethodDelete, rel: key(setParty, p.id), match: p.rev})
+		}
+	}
+	return ops
+}
+
+func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.Target) ([]connectors.Written, error) {
+	sh, err := shapeOf(k)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]connectors.Written, len(ts))
+	sets, after := make([][]operation, len(ts)), make([]string, len(ts))
+	for i, t := range ts {
+		out[i].ID = t.ID
+		if t.ID == "" || t.Rev == "" {
+			out[i].Err = about(k, "delete", t.ID, &connectors.Error{Class: connectors.ErrPrecondition, Detail: "no revision given"})
+			continue
+		}
+		op := operation{method: http.MethodDelete, rel: key(sh.set, t.ID), match: t.Rev}
+		if sh.status != "" {
+			op.method, op.body = http.MethodPatch, properties{sh.status: sh.obsolete}
+		}
+		sets[i] = []operation{op}
+	}
+	_, _, errs := s.write(ctx, sets, after)
+	var stale []int
+	for i, t := range ts {
+		switch {
+		case out[i].Err != nil || errs[i] == nil || errors.Is(errs[i], connectors.ErrNotFound):
+		default:
+			out[i].Err = about(k, "delete", t.ID, errs[i])
+			if errors.Is(errs[i], connectors.ErrPrecondition) && sh.status != "" {
+				stale = append(stale, i)
+			}
+		}
+	}
+	// One that is obsolete already has another revision, and is what was asked
+	// for.
+	if len(stale) > 0 {
+		ids := make([]string, len(stale))
+		for j, i := range stale {
+			ids[j] = ts[i].ID
+		}
+		if _, found, err := s.entities(ctx, sh, ids); err == nil {
+			for j, i := range stale {
+				if errors.Is(found[j], connectors.ErrNotFound) {
+					out[i].Err = nil
+				}
+			}
+		}
+	}
+	return out, whole(out)
+}
