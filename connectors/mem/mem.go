@@ -144,7 +144,9 @@ func (s *System) Edit(k connectors.Kind, id string, edit func(*connectors.Record
 }
 
 // Touch gives a record a new revision and changes nothing else.
-func (s *System) Touch(k connectors.Kind, id string) bool { return s.Edit(k, id, func(*connectors.Record) {}) }
+func (s *System) Touch(k connectors.Kind, id string) bool {
+	return s.Edit(k, id, func(*connectors.Record) {})
+}
 
 // Remove deletes a record as a user would; it reports whether there was one.
 func (s *System) Remove(k connectors.Kind, id string) bool {
