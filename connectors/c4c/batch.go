@@ -53,6 +53,13 @@ type outcome struct {
 
 // err maps the status of an outcome to a class.
 func (o outcome) err(wrote bool) error {
+	if o.status == 0 {
+		class := connectors.ErrUnavailable
+		if wrote {
+			class = connectors.ErrUnknownOutcome
+		}
+		return &connectors.Error{Class: class, Detail: "the batch ended before this record"}
+	}
 	if o.status == http.StatusPreconditionRequired {
 		return &connectors.Error{Class: connectors.ErrPrecondition, Status: o.status}
 	}

@@ -57,4 +57,5 @@ func TestCAP(t *testing.T) {
 		assert.ErrorIs(t, rs[1].Err, connectors.ErrNotFound)
 		assert.NoError(t, rs[2].Err)
 	})
+	t.Run("appointment", func(t *testing.T) { appointments(t, c) })
 }

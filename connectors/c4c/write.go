@@ -55,11 +55,7 @@ func (s session) write(ctx context.Context, sets [][]operation, after []string) 
 				if after[i] != "" {
 					read[i] = answers[at[i]+1]
 				}
-				if done[i].status == 0 {
-					errs[i] = &connectors.Error{Class: connectors.ErrUnknownOutcome, Detail: "no answer for this record"}
-				} else {
-					errs[i] = done[i].err(true)
-				}
+				errs[i] = done[i].err(true)
 			}
 		}
 	}
@@ -90,7 +86,10 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 	keys := make([]string, 0, len(ds))
 	for i, d := range ds {
 		fields[i] = sh.present(d.Record)
-		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && slices.Contains(keys, d.Key) {
+		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && d.Record.Appointment != nil && d.Record.Appointment.Recurrence != nil {
+			out[i].Err = &connectors.Error{Field: connectors.FieldRecurrence, Class: connectors.ErrInvalid, Detail: "the system keeps no series"}
+		}
+		if out[i].Err == nil && slices.Contains(keys, d.Key) {
 			out[i].Err = &connectors.Error{Class: connectors.ErrExists, Detail: "key twice in one call"}
 		}
 		if out[i].Err == nil {
@@ -424,13 +423,13 @@ func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.
 		case out[i].Err != nil || errs[i] == nil || errors.Is(errs[i], connectors.ErrNotFound):
 		default:
 			out[i].Err = about(k, "delete", t.ID, errs[i])
-			if errors.Is(errs[i], connectors.ErrPrecondition) && sh.status != "" {
+			if errors.Is(errs[i], connectors.ErrPrecondition) {
 				stale = append(stale, i)
 			}
 		}
 	}
-	// One that is obsolete already has another revision, and is what was asked
-	// for.
+	// One that is obsolete already has another revision and is what was asked for,
+	// and some servers call one that is gone changed.
 	if len(stale) > 0 {
 		ids := make([]string, len(stale))
 		for j, i := range stale {
