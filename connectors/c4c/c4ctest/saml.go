@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -64,7 +65,15 @@ func (s *Server) exchange(r *http.Request) (string, string) {
 		return "", "unsupported_grant_type"
 	}
 	id, secret, basic := r.BasicAuth()
-	if !basic {
+	if basic {
+		// RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+		var err1, err2 error
+		id, err1 = url.QueryUnescape(id)
+		secret, err2 = url.QueryUnescape(secret)
+		if err1 != nil || err2 != nil {
+			return "", "invalid_client"
+		}
+	} else {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
 	if id != c.ClientID || c.ClientSecret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(c.ClientSecret)) != 1 {
