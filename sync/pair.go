@@ -32,6 +32,9 @@ func (s Side) String() string {
 	return "none"
 }
 
+// at returns the side's index, 0 for left and 1 for right.
+func (s Side) at() int { return int(s) - 1 }
+
 // MarshalText writes the text form.
 func (s Side) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
@@ -53,7 +56,8 @@ type Pair struct {
 	OnBehalfOf authz.Principal // the mailbox's user; zero if the caller acts for nobody else
 	Left       *connectors.Conn
 	Right      *connectors.Conn
-	Rules      []Rule // what crosses and how; nil: DefaultRules
+	Rules      []Rule   // what crosses and how; nil: DefaultRules
+	Addresses  []string // the user's own e-mail addresses: who organizes a meeting decides over it
 }
 
 // Direction says which way records of a kind cross. The zero Direction is both.
@@ -110,5 +114,33 @@ func (p Pair) valid() error {
 	case p.Left.Area() != connectors.CRM || p.Right.Area() != connectors.Mailbox:
 		return fmt.Errorf("sync: pair %s: want a CRM on the left and a mailbox on the right: %w", p.ID, authz.ErrDenied)
 	}
+	seen := map[connectors.Kind]bool{}
+	for _, r := range p.rules() {
+		_, l := p.Left.Capability(r.Kind)
+		_, m := p.Right.Capability(r.Kind)
+		switch {
+		case !l || !m:
+			return fmt.Errorf("sync: pair %s: rules: %s: not offered by both sides", p.ID, r.Kind)
+		case seen[r.Kind]:
+			return fmt.Errorf("sync: pair %s: rules: %s: stated twice", p.ID, r.Kind)
+		case r.Direction > ToLeft || r.Deletes > Unlink || r.Winner > RightWins:
+			return fmt.Errorf("sync: pair %s: rules: %s: direction, deletes or winner out of range", p.ID, r.Kind)
+		}
+		seen[r.Kind] = true
+	}
 	return nil
+}
+
+func (p Pair) rules() []Rule {
+	if p.Rules == nil {
+		return DefaultRules()
+	}
+	return p.Rules
+}
+
+func (p Pair) conn(s Side) *connectors.Conn {
+	if s == Left {
+		return p.Left
+	}
+	return p.Right
 }

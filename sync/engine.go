@@ -1,0 +1,245 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	gosync "sync"
+	"time"
+
+	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// ErrBusy means that a round of the same pair is running in this process.
+var ErrBusy = errors.New("sync: a round of this pair is running")
+
+// Options of an Engine. The nil Options work.
+type Options struct {
+	Clock      func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // gets ids, codes and counts, never content; nil: nothing is logged
+	Progress   func(Event)      // called from the goroutine of the round; must not block; nil: none
+	SweepEvery time.Duration    // how often a side that reports no deletions is searched for them; zero: 24 hours
+	Settle     time.Duration    // how long a create whose answer was lost is looked for before it is sent again; zero: 10 seconds
+	PageSize   int              // changes asked for at once; zero: 500
+
+	// The brake: a round that would delete more records of a kind than
+	// BrakeCount and more than BrakePercent of those linked deletes none of
+	// them and waits for Approve. Zero: 10 and 5.
+	BrakeCount, BrakePercent int
+}
+
+// Engine runs rounds. Safe for concurrent use; one round of a pair at a time.
+// The zero Engine refuses.
+type Engine struct {
+	az     *authz.Authorizer
+	states StateStore
+	o      Options
+
+	mu    gosync.Mutex
+	turns map[PairID]chan struct{} // holds one token while a pair is worked on
+}
+
+// New makes an Engine.
+func New(az *authz.Authorizer, st StateStore, opts *Options) *Engine {
+	e := &Engine{az: az, states: st, turns: map[PairID]chan struct{}{}}
+	if opts != nil {
+		e.o = *opts
+	}
+	if e.o.Clock == nil {
+		e.o.Clock = time.Now
+	}
+	if e.o.Logger == nil {
+		e.o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if e.o.Progress == nil {
+		e.o.Progress = func(Event) {}
+	}
+	if e.o.SweepEvery <= 0 {
+		e.o.SweepEvery = 24 * time.Hour
+	}
+	if e.o.Settle <= 0 {
+		e.o.Settle = 10 * time.Second
+	}
+	if e.o.PageSize <= 0 || e.o.PageSize > connectors.MaxItems {
+		e.o.PageSize = 500
+	}
+	if e.o.BrakeCount <= 0 {
+		e.o.BrakeCount = 10
+	}
+	if e.o.BrakePercent <= 0 {
+		e.o.BrakePercent = 5
+	}
+	return e
+}
+
+// allow asks for one permission on a pair.
+func (e *Engine) allow(ctx context.Context, who authz.Principal, p Pair, permission string) error {
+	if e == nil || e.az == nil || e.states == nil {
+		return fmt.Errorf("sync: zero engine: %w", authz.ErrDenied)
+	}
+	if err := p.valid(); err != nil {
+		return err
+	}
+	_, err := e.az.Authorize(ctx, authz.Request{Principal: who, OnBehalfOf: p.OnBehalfOf,
+		Permission: authz.MustPermission(permission), Resource: p.Resource})
+	if err != nil {
+		return fmt.Errorf("sync: pair %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// enter takes the pair's turn, waiting for it or not, and opens its state.
+func (e *Engine) enter(ctx context.Context, p Pair, wait bool) (State, func(), error) {
+	e.mu.Lock()
+	turn := e.turns[p.ID]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		e.turns[p.ID] = turn
+	}
+	e.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+	default:
+		if !wait {
+			return nil, nil, fmt.Errorf("%w: %s", ErrBusy, p.ID)
+		}
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("%w: %s: %w", ErrBusy, p.ID, ctx.Err())
+		}
+	}
+	st, err := e.states.Open(ctx, p.ID)
+	if err != nil {
+		<-turn
+		return nil, nil, fmt.Errorf("sync: pair %s: %w", p.ID, err)
+	}
+	return st, func() {
+		_ = st.Close() // everything that counts was committed
+		<-turn
+	}, nil
+}
+
+// Plan is the dry run: what Sync would do now, with permission sync.plan.read.
+// It reads both sides and writes nothing anywhere.
+func (e *Engine) Plan(ctx context.Context, who authz.Principal, p Pair) (Plan, error) {
+	if err := e.allow(ctx, who, p, "sync.plan.read"); err != nil {
+		return Plan{}, err
+	}
+	st, leave, err := e.enter(ctx, p, true)
+	if err != nil {
+		return Plan{}, err
+	}
+	defer leave()
+	r := e.round(p, st)
+	var errs []error
+	out := Plan{Pair: p.ID}
+	for _, rule := range p.rules() {
+		k := r.kind(rule)
+		us, _, err := k.observe(ctx, nil)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		_, plan, err := k.plan(ctx, us)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		out.Actions = append(out.Actions, plan...)
+	}
+	return out, errors.Join(errs...)
+}
+
+// Sync runs one round, with permission sync.run, and says what it did. An error
+// means that part of it could not be done now; what was done is durable, the
+// report tells it, and the next round goes on from there. After a crash the
+// next round first settles what was under way.
+func (e *Engine) Sync(ctx context.Context, who authz.Principal, p Pair) (Report, error) {
+	if err := e.allow(ctx, who, p, "sync.run"); err != nil {
+		return Report{Pair: p.ID}, err
+	}
+	st, leave, err := e.enter(ctx, p, false)
+	if err != nil {
+		return Report{Pair: p.ID}, err
+	}
+	defer leave()
+	r := e.round(p, st)
+	start, cpu, sent := e.o.Clock(), cpuTime(), p.Left.Requests()+p.Right.Requests()
+	r.report.Started = start.UTC()
+	err = r.run(ctx)
+	r.report.Wall, r.report.CPU = e.o.Clock().Sub(start), cpuTime()-cpu
+	r.report.Requests = p.Left.Requests() + p.Right.Requests() - sent
+	if err != nil && r.report.Held == "" {
+		r.report.Held = err.Error()
+	}
+	return r.report, err
+}
+
+func (e *Engine) round(p Pair, st State) *round {
+	return &round{e: e, p: p, st: st, now: e.o.Clock().UTC().Truncate(time.Second),
+		report: Report{Pair: p.ID, Kinds: map[connectors.Kind]*KindReport{}, Plan: Plan{Pair: p.ID}}}
+}
+
+// IssueQuery selects issues.
+type IssueQuery struct {
+	After int64 // the Next of the page before; zero: from the beginning
+	Limit int   // zero: 100; at most 1,000
+	Names bool  // ask for names too; needs sync.issues.names.read
+}
+
+// IssuePage is one page of issues.
+type IssuePage struct {
+	Issues []Issue `json:"issues"`
+	Next   int64   `json:"next,omitempty"` // zero: no more
+}
+
+// Issues lists what a person must see, with permission sync.issues.read; with
+// names only for who also has sync.issues.names.read.
+func (e *Engine) Issues(ctx context.Context, who authz.Principal, p Pair, q IssueQuery) (IssuePage, error) {
+	if err := e.allow(ctx, who, p, "sync.issues.read"); err != nil {
+		return IssuePage{}, err
+	}
+	if q.Names {
+		if err := e.allow(ctx, who, p, "sync.issues.names.read"); err != nil {
+			return IssuePage{}, err
+		}
+	}
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	st, leave, err := e.enter(ctx, p, true)
+	if err != nil {
+		return IssuePage{}, err
+	}
+	defer leave()
+	ts, err := st.Issues(ctx, q.After, min(q.Limit, 1000))
+	if err != nil {
+		return IssuePage{}, fmt.Errorf("sync: pair %s: issues: %w", p.ID, err)
+	}
+	var out IssuePage
+	now := e.o.Clock()
+	for _, t := range ts {
+		out.Issues = append(out.Issues, t.issue(q.Names && now.Sub(t.First) < nameLife))
+	}
+	if len(ts) == min(q.Limit, 1000) {
+		out.Next = ts[len(ts)-1].Number
+	}
+	return out, nil
+}
+
+// Approve lets the next round delete up to n records of a kind that the brake
+// holds, with permission sync.run.
+func (e *Engine) Approve(ctx context.Context, who authz.Principal, p Pair, k connectors.Kind, n int) error {
+	if err := e.allow(ctx, who, p, "sync.run"); err != nil {
+		return err
+	}
+	st, leave, err := e.enter(ctx, p, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return st.Commit(ctx, Batch{Approve: map[connectors.Kind]int{k: n}})
+}

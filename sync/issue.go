@@ -1,0 +1,156 @@
+package sync
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// Code names a kind of trouble, for good.
+type Code string
+
+// Codes of issues.
+const (
+	CodeConflict  Code = "LK-CONFLICT"
+	CodeAmbiguous Code = "LK-AMBIGUOUS"
+	CodeField     Code = "LK-FIELD"
+	CodeSeries    Code = "LK-SERIES"
+	CodePrivate   Code = "LK-PRIVATE"
+	CodeUnread    Code = "LK-UNREADABLE"
+	CodeRefused   Code = "LK-REFUSED"
+	CodeLater     Code = "LK-LATER"
+	CodeUnknown   Code = "LK-UNKNOWN-OUTCOME"
+	CodeDuplicate Code = "LK-DUPLICATE"
+	CodeBrake     Code = "LK-BRAKE"
+)
+
+// Codes returns every code.
+func Codes() []Code {
+	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
+		CodeDuplicate, CodeBrake}
+}
+
+// explain says what happened, what was not done, and what to do next.
+func (c Code) explain() (what, undone, next string) {
+	switch c {
+	case CodeConflict:
+		return "Both sides changed this record differently since they were last alike.",
+			"Neither side was changed.",
+			"Edit the side you want to keep, or make both alike: the next edit on one side decides."
+	case CodeAmbiguous:
+		return "More than one record could be the partner of this one.",
+			"Nothing was linked and nothing was created, so that there is no duplicate.",
+			"Remove or change the duplicates so that one is left."
+	case CodeField:
+		return "The other side does not accept the value of a field.",
+			"The record was not written there, and nothing was shortened to fit.",
+			"Change the field named here on the side that has the record."
+	case CodeSeries:
+		return "The other side keeps no recurring series.",
+			"The series was not copied, and no single occurrence was copied in its place.",
+			"Nothing needs to be done; the series stays where it is."
+	case CodePrivate:
+		return "The appointment is marked as private.",
+			"It was not copied to the CRM, and its name was not kept.",
+			"Remove the mark in the mailbox if it should be seen in the CRM."
+	case CodeUnread:
+		return "The record could not be read or is not well formed.",
+			"It was neither copied nor changed.",
+			"Open it where it is and save it again, or remove it."
+	case CodeRefused:
+		return "The other side refused the record.",
+			"The record was not written there.",
+			"Check the rights and rules of that system for this record."
+	case CodeLater:
+		return "The other side could not take the record now.",
+			"The record was not written there yet.",
+			"Nothing needs to be done; it is tried again."
+	case CodeUnknown:
+		return "The answer to a write was lost.",
+			"It is not known whether the record was created, and it was not sent again.",
+			"Nothing needs to be done; it is looked for at the next round."
+	case CodeDuplicate:
+		return "More than one record carries the key of one create.",
+			"The older one was linked, and no other was removed.",
+			"Remove the surplus record by hand."
+	case CodeBrake:
+		return "More records were deleted at once than is usual.",
+			"No deletion was carried over.",
+			"If the deletions are meant, approve them; otherwise restore the records."
+	}
+	return "Unknown trouble.", "Nothing was done.", "Report this code."
+}
+
+// Issue is something that a person must see.
+type Issue struct {
+	Number  int64            `json:"number"`
+	Code    Code             `json:"code"`
+	Kind    connectors.Kind  `json:"kind"`
+	Left    string           `json:"left,omitempty"`  // id in the CRM
+	Right   string           `json:"right,omitempty"` // id in the mailbox
+	Field   connectors.Field `json:"field,omitempty"`
+	What    string           `json:"what"`
+	Undone  string           `json:"undone"` // what was not done
+	Next    string           `json:"next"`   // what to do
+	Name    string           `json:"name,omitempty"`
+	First   time.Time        `json:"first_seen"`
+	Last    time.Time        `json:"last_seen"`
+	NextTry time.Time        `json:"next_try,omitzero"`
+	Tries   int              `json:"tries"`
+}
+
+func (t Trouble) issue(names bool) Issue {
+	what, undone, next := t.Code.explain()
+	if t.Detail != "" {
+		what = fmt.Sprintf("%s (%s)", what, t.Detail)
+	}
+	i := Issue{Number: t.Number, Code: t.Code, Kind: t.Kind, Left: t.ID[0], Right: t.ID[1], Field: t.Field, What: what, Undone: undone, Next: next,
+		First: t.First, Last: t.Last, NextTry: t.NextTry, Tries: t.Tries}
+	if names {
+		i.Name = t.Name
+	}
+	return i
+}
+
+// nameLife is how long the name of a failing record is kept at most.
+const nameLife = 14 * 24 * time.Hour
+
+// retry returns when trouble is looked at again after so many tries; the zero
+// time means only when a side changes.
+func (c Code) retry(tries int, now time.Time) time.Time {
+	waits := []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 4 * time.Hour, 24 * time.Hour}
+	switch c {
+	case CodeLater, CodeUnknown:
+		return now.Add(waits[min(tries, len(waits))-1])
+	case CodeRefused, CodeUnread, CodeAmbiguous:
+		if tries <= len(waits) {
+			return now.Add(waits[tries-1])
+		}
+		return time.Time{} // left alone until somebody changes it
+	case CodeBrake:
+		return now
+	}
+	return time.Time{}
+}
+
+// name is what people call a record.
+func name(r *connectors.Record) string {
+	s := ""
+	switch {
+	case r == nil:
+	case r.Contact != nil:
+		s = connectors.NormalizeText(connectors.FieldName, r.Contact.GivenName+" "+r.Contact.FamilyName)
+		if s == "" {
+			s = r.Contact.Company
+		}
+	case r.Account != nil:
+		s = r.Account.Name
+	case r.Appointment != nil && r.Appointment.Sensitivity == connectors.Public:
+		s = r.Appointment.Subject
+	}
+	if rs := []rune(s); len(rs) > 80 {
+		s = string(rs[:80])
+	}
+	return s
+}

@@ -1,0 +1,81 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// recover settles every create that was announced and not finished: found on the
+// other side, it is linked; not found for long enough, it never happened, and its
+// source is looked at again. It returns what to look at beside the changes.
+func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
+	all, err := k.st.Intents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var again []recordAt
+	for _, s := range []Side{Left, Right} {
+		var open []Intent
+		for _, in := range all {
+			if in.Kind == k.kind && in.Side == s {
+				open = append(open, in)
+			}
+		}
+		for chunk := range slices.Chunk(open, max(1, min(k.t.caps[s.at()].Batch, connectors.MaxItems))) {
+			keys := make([]string, len(chunk))
+			for i, in := range chunk {
+				keys[i] = in.Key
+			}
+			found, err := k.p.conn(s).Find(ctx, k.kind, keys)
+			if err != nil {
+				return nil, fmt.Errorf("recover %s: %w", s, err)
+			}
+			var b Batch
+			for _, in := range chunk {
+				// The source is read again in any case: it may have changed or
+				// gone since, and its copy too.
+				source := recordAt{s.Other(), in.SourceID}
+				again = append(again, source)
+				hits := found[in.Key]
+				if len(hits) == 0 {
+					if k.now.Sub(in.Made) < k.e.o.Settle {
+						k.waiting[source] = true // it may still be on its way
+					} else {
+						k.unsettled[source] = in.Key
+					}
+					continue
+				}
+				// The intent ends with the round that looked at both records,
+				// not before: what else would remember to look?
+				k.settled = append(k.settled, in.Key)
+				l, linked, err := k.st.Find(ctx, k.kind, s.Other(), in.SourceID)
+				if err != nil {
+					return nil, err
+				}
+				_, taken, err := k.st.Find(ctx, k.kind, s, hits[0].ID)
+				if err != nil {
+					return nil, err
+				}
+				if taken || linked && l.ID[s.at()] != "" {
+					continue // settled already, perhaps by an earlier round
+				}
+				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
+				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, hits[0].Rev
+				l.ID[s.Other().at()], l.Rev[s.Other().at()] = in.SourceID, in.Rev
+				b.Put = append(b.Put, l)
+				if len(hits) > 1 {
+					u := &unit{}
+					u.views[s.at()].id, u.views[s.Other().at()].id = hits[0].ID, in.SourceID
+					k.raise(&b, u, CodeDuplicate)
+				}
+			}
+			if err := k.commit(ctx, b); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return again, nil
+}
