@@ -1,0 +1,397 @@
+// Package gormstate keeps the state of each pair in a database file of its own,
+// encrypted under a key of its own. Nothing of one mailbox is in the file of
+// another, and a file that is copied to another's place does not open.
+//
+// The files use plain SQL: there are thousands of them, and each is opened for
+// one round and closed again.
+package gormstate
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/internal/sqlite"
+	lksync "github.com/lockkeeper/lockkeeper/sync"
+)
+
+// Wrapper seals the keys of the files. A Keeper of package secrets is one.
+type Wrapper interface {
+	Wrap(ctx context.Context, key, aad []byte) ([]byte, error)
+	Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, error)
+}
+
+// Store implements lksync.StateStore in a directory. Safe for concurrent use,
+// also by several processes: of two that open one state, the later has it.
+type Store struct {
+	dir string
+	w   Wrapper
+}
+
+var _ lksync.StateStore = (*Store)(nil)
+
+// New uses a directory, which is made if need be, readable by its owner only.
+func New(dir string, w Wrapper) (*Store, error) {
+	if w == nil {
+		return nil, errors.New("gormstate: new: no wrapper for the keys")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("gormstate: new: %w", err)
+	}
+	return &Store{dir, w}, nil
+}
+
+// Open implements lksync.StateStore.
+func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error) {
+	sum := sha256.Sum256([]byte(id)) // a name that any file system takes and that tells nothing
+	base := filepath.Join(s.dir, hex.EncodeToString(sum[:16]))
+	key, err := s.key(ctx, base, id)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	db, err := sqlite.Open(ctx, base+".state", key)
+	if errors.Is(err, sqlite.ErrWrongKey) {
+		return nil, fmt.Errorf("gormstate: open %s: %w: %w", id, lksync.ErrState, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+	}
+	h := &state{db: db}
+	if err := h.prepare(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+	}
+	return h, nil
+}
+
+// key returns the key of a file, making one for a new file.
+func (s *Store) key(ctx context.Context, base string, id lksync.PairID) ([]byte, error) {
+	aad := []byte("lockkeeper state key 1\x00" + string(id))
+	wrapped, err := os.ReadFile(base + ".key")
+	if err == nil {
+		key, err := s.w.Unwrap(ctx, wrapped, aad)
+		if err != nil {
+			return nil, fmt.Errorf("gormstate: key of %s: %w: %w", id, lksync.ErrState, err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	if st, err := os.Stat(base + ".state"); err == nil && st.Size() > 0 {
+		return nil, fmt.Errorf("gormstate: key of %s: %w: the state is there and its key is not", id, lksync.ErrState)
+	}
+	key := make([]byte, sqlite.KeySize)
+	if _, err := rand.Read(key); err != nil {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	if wrapped, err = s.w.Wrap(ctx, key, aad); err != nil {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	// Written aside and linked into place: of two who make one, one wins, and
+	// a crash leaves none or all of it.
+	tmp, err := os.CreateTemp(s.dir, ".key-*")
+	if err != nil {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(wrapped)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	switch err := os.Link(tmp.Name(), base+".key"); {
+	case errors.Is(err, fs.ErrExist):
+		return s.key(ctx, base, id)
+	case err != nil:
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("gormstate: key of %s: %w", id, err)
+	}
+	return key, errors.Join(d.Sync(), d.Close())
+}
+
+// schemaVersion is what this release reads and writes.
+const schemaVersion = 1
+
+// schema holds ids, revisions, dates, cursors, counters and flags, and one
+// column with a name that expires. A test knows the class of every column.
+const schema = `
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE link (
+	number INTEGER PRIMARY KEY, kind INTEGER NOT NULL,
+	left_id TEXT NOT NULL, left_rev TEXT NOT NULL, right_id TEXT NOT NULL, right_rev TEXT NOT NULL,
+	origin INTEGER NOT NULL, state INTEGER NOT NULL, seen INTEGER NOT NULL);
+CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
+CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
+CREATE TABLE intent (
+	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE issue (
+	number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, left_id TEXT NOT NULL, right_id TEXT NOT NULL,
+	code TEXT NOT NULL, field TEXT NOT NULL, detail TEXT NOT NULL, name TEXT NOT NULL,
+	first INTEGER NOT NULL, last INTEGER NOT NULL, next_try INTEGER NOT NULL, tries INTEGER NOT NULL);
+CREATE INDEX issue_left ON issue (kind, left_id);
+CREATE INDEX issue_right ON issue (kind, right_id);
+CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT NOT NULL DEFAULT '', swept INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, kind)) WITHOUT ROWID;
+CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
+INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);`
+
+type state struct {
+	db    *sql.DB
+	epoch int64
+}
+
+// prepare makes the tables if need be and takes the state over.
+func (h *state) prepare(ctx context.Context) error {
+	return h.tx(ctx, func(tx *sql.Tx) error {
+		var n int
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil {
+			return err
+		}
+		if n == 0 {
+			if _, err := tx.ExecContext(ctx, schema); err != nil {
+				return err
+			}
+		}
+		var version int
+		if err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'schema'").Scan(&version); err != nil {
+			return fmt.Errorf("%w: %w", lksync.ErrState, err)
+		}
+		if version != schemaVersion {
+			return fmt.Errorf("%w: schema %d, this release knows %d", lksync.ErrState, version, schemaVersion)
+		}
+		return tx.QueryRowContext(ctx, "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value").Scan(&h.epoch)
+	})
+}
+
+func (h *state) tx(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := h.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+// Close implements lksync.State.
+func (h *state) Close() error { return h.db.Close() }
+
+// Cursor implements lksync.State.
+func (h *state) Cursor(ctx context.Context, s lksync.Side, k connectors.Kind) (string, error) {
+	var c string
+	err := h.db.QueryRowContext(ctx, "SELECT cursor FROM position WHERE side = ? AND kind = ?", s, k).Scan(&c)
+	return c, none(err)
+}
+
+// Swept implements lksync.State.
+func (h *state) Swept(ctx context.Context, s lksync.Side, k connectors.Kind) (time.Time, error) {
+	var at int64
+	err := h.db.QueryRowContext(ctx, "SELECT swept FROM position WHERE side = ? AND kind = ?", s, k).Scan(&at)
+	return when(at), none(err)
+}
+
+func none(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+// when and unix carry times as seconds, 0 for no time.
+func when(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0).UTC()
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen"
+
+func scanLink(scan func(...any) error) (l lksync.Link, err error) {
+	var seen int64
+	err = scan(&l.Number, &l.Kind, &l.ID[0], &l.Rev[0], &l.ID[1], &l.Rev[1], &l.Origin, &l.State, &seen)
+	l.Seen = when(seen)
+	return l, err
+}
+
+// Find implements lksync.State.
+func (h *state) Find(ctx context.Context, k connectors.Kind, s lksync.Side, id string) (lksync.Link, bool, error) {
+	if id == "" {
+		return lksync.Link{}, false, nil
+	}
+	q := "SELECT " + linkColumns + " FROM link WHERE kind = ? AND left_id = ? AND left_id <> ''"
+	if s == lksync.Right {
+		q = "SELECT " + linkColumns + " FROM link WHERE kind = ? AND right_id = ? AND right_id <> ''"
+	}
+	l, err := scanLink(h.db.QueryRowContext(ctx, q, k, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return lksync.Link{}, false, nil
+	}
+	return l, err == nil, err
+}
+
+// Links implements lksync.State.
+func (h *state) Links(ctx context.Context, k connectors.Kind, after int64, limit int) ([]lksync.Link, error) {
+	return list(ctx, h.db, scanLink, "SELECT "+linkColumns+" FROM link WHERE kind = ? AND number > ? ORDER BY number LIMIT ?", k, after, limit)
+}
+
+func list[T any](ctx context.Context, db *sql.DB, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// Count implements lksync.State.
+func (h *state) Count(ctx context.Context, k connectors.Kind) (n int, err error) {
+	err = h.db.QueryRowContext(ctx, "SELECT count(*) FROM link WHERE kind = ? AND state <> ?", k, lksync.Unlinked).Scan(&n)
+	return n, err
+}
+
+// Intents implements lksync.State.
+func (h *state) Intents(ctx context.Context) ([]lksync.Intent, error) {
+	return list(ctx, h.db, func(scan func(...any) error) (i lksync.Intent, err error) {
+		var made int64
+		err = scan(&i.Key, &i.Kind, &i.Side, &i.SourceID, &i.Rev, &made)
+		i.Made = when(made)
+		return i, err
+	}, "SELECT key, kind, side, source_id, rev, made FROM intent ORDER BY key")
+}
+
+// Issues implements lksync.State.
+func (h *state) Issues(ctx context.Context, after int64, limit int) ([]lksync.Trouble, error) {
+	return list(ctx, h.db, func(scan func(...any) error) (t lksync.Trouble, err error) {
+		var first, last, next int64
+		err = scan(&t.Number, &t.Kind, &t.ID[0], &t.ID[1], &t.Code, &t.Field, &t.Detail, &t.Name, &first, &last, &next, &t.Tries)
+		t.First, t.Last, t.NextTry = when(first), when(last), when(next)
+		return t, err
+	}, `SELECT number, kind, left_id, right_id, code, field, detail, name, first, last, next_try, tries
+		FROM issue WHERE number > ? ORDER BY number LIMIT ?`, after, limit)
+}
+
+// Approved implements lksync.State.
+func (h *state) Approved(ctx context.Context, k connectors.Kind) (n int, err error) {
+	err = h.db.QueryRowContext(ctx, "SELECT deletions FROM approval WHERE kind = ?", k).Scan(&n)
+	return n, none(err)
+}
+
+// Commit implements lksync.State.
+func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
+	err := h.tx(ctx, func(tx *sql.Tx) error {
+		exec := func(query string, args ...any) error {
+			_, err := tx.ExecContext(ctx, query, args...)
+			return err
+		}
+		// Writing first takes the file's lock: whoever takes the state over
+		// does so before or after this batch.
+		res, err := tx.ExecContext(ctx, "UPDATE meta SET value = value WHERE name = 'epoch' AND value = ?", h.epoch)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return errors.Join(lksync.ErrFenced, err)
+		}
+		for _, n := range b.Drop {
+			if err := exec("DELETE FROM link WHERE number = ?", n); err != nil {
+				return err
+			}
+		}
+		for _, l := range b.Put {
+			var number any
+			if l.Number != 0 {
+				number = l.Number
+			}
+			if err := exec("INSERT INTO link ("+linkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+				ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
+				right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen`,
+				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen)); err != nil {
+				return err
+			}
+		}
+		for _, i := range b.Begin {
+			if err := exec("INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made) VALUES (?, ?, ?, ?, ?, ?)",
+				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made)); err != nil {
+				return err
+			}
+		}
+		for _, key := range b.End {
+			if err := exec("DELETE FROM intent WHERE key = ?", key); err != nil {
+				return err
+			}
+		}
+		for _, t := range append(append([]lksync.Trouble(nil), b.Solve...), b.Raise...) {
+			for i, column := range []string{"left_id", "right_id"} {
+				if t.ID[i] != "" {
+					if err := exec("DELETE FROM issue WHERE kind = ? AND "+column+" = ?", t.Kind, t.ID[i]); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		for _, t := range b.Raise {
+			if err := exec(`INSERT INTO issue (kind, left_id, right_id, code, field, detail, name, first, last, next_try, tries)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				t.Kind, t.ID[0], t.ID[1], t.Code, t.Field, t.Detail, t.Name, unix(t.First), unix(t.Last), unix(t.NextTry), t.Tries); err != nil {
+				return err
+			}
+		}
+		if !b.Forget.IsZero() {
+			if err := exec("UPDATE issue SET name = '' WHERE name <> '' AND first < ?", b.Forget.Unix()); err != nil {
+				return err
+			}
+		}
+		for _, p := range b.Cursors {
+			if err := exec("INSERT INTO position (side, kind, cursor) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cursor = excluded.cursor", p.Side, p.Kind, p.Cursor); err != nil {
+				return err
+			}
+		}
+		for _, p := range b.Sweeps {
+			if err := exec("INSERT INTO position (side, kind, swept) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET swept = excluded.swept", p.Side, p.Kind, unix(p.At)); err != nil {
+				return err
+			}
+		}
+		for k, n := range b.Approve {
+			if err := exec("INSERT OR REPLACE INTO approval (kind, deletions) VALUES (?, ?)", k, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, lksync.ErrFenced) {
+		return lksync.ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("gormstate: commit: %w", err)
+	}
+	return nil
+}

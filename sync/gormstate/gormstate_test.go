@@ -1,0 +1,171 @@
+package gormstate
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/secrets/local"
+	lksync "github.com/lockkeeper/lockkeeper/sync"
+	"github.com/lockkeeper/lockkeeper/sync/statetest"
+)
+
+func keyring(t testing.TB) *local.Keyring {
+	k, err := local.Create(filepath.Join(t.TempDir(), "ring"), nil)
+	require.NoError(t, err)
+	return k
+}
+
+func TestConformance(t *testing.T) {
+	statetest.Run(t, func(t *testing.T) lksync.StateStore {
+		s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t))
+		require.NoError(t, err)
+		return s
+	})
+}
+
+// evidence: P33
+func TestSwappedFilesWrongKeysAndMissingKeysAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	ring := keyring(t)
+	s, err := New(dir, ring)
+	require.NoError(t, err)
+	for _, id := range []lksync.PairID{"a", "b"} {
+		h, err := s.Open(t.Context(), id)
+		require.NoError(t, err)
+		require.NoError(t, h.Close())
+	}
+	before := snapshot(t, dir)
+	other, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	_, err = other.Open(t.Context(), "a")
+	require.ErrorIs(t, err, lksync.ErrState)
+	require.Equal(t, before, snapshot(t, dir), "nothing was damaged")
+
+	files, err := filepath.Glob(filepath.Join(dir, "*.state"))
+	require.NoError(t, err)
+	require.Len(t, files, 2)
+	swap := func(ext string) {
+		a, b := strings.TrimSuffix(files[0], ".state")+ext, strings.TrimSuffix(files[1], ".state")+ext
+		require.NoError(t, os.Rename(a, a+".tmp"))
+		require.NoError(t, os.Rename(b, a))
+		require.NoError(t, os.Rename(a+".tmp", b))
+	}
+	swap(".state")
+	for _, id := range []lksync.PairID{"a", "b"} {
+		_, err = s.Open(t.Context(), id)
+		require.ErrorIs(t, err, lksync.ErrState)
+	}
+	swap(".key") // both files of one put in the place of the other's
+	for _, id := range []lksync.PairID{"a", "b"} {
+		_, err = s.Open(t.Context(), id)
+		require.ErrorIs(t, err, lksync.ErrState)
+	}
+	swap(".state")
+	swap(".key")
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	require.NoError(t, os.Remove(strings.TrimSuffix(files[0], ".state")+".key"))
+	_, errA := s.Open(t.Context(), "a")
+	_, errB := s.Open(t.Context(), "b")
+	require.True(t, (errA == nil) != (errB == nil), "a state without its key is not begun anew")
+}
+
+func snapshot(t *testing.T, dir string) map[string]string {
+	out := map[string]string{}
+	es, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range es {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		require.NoError(t, err)
+		out[e.Name()] = string(b)
+		i, err := e.Info()
+		require.NoError(t, err)
+		assert.Zero(t, i.Mode().Perm()&0o077, e.Name())
+	}
+	return out
+}
+
+// evidence: P4
+func TestEveryColumnHasAClass(t *testing.T) {
+	class := map[string]string{
+		"meta.name": "constant", "meta.value": "counter",
+		"link.number": "counter", "link.kind": "flag", "link.left_id": "id", "link.left_rev": "revision", "link.right_id": "id", "link.right_rev": "revision",
+		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
+		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.made": "date",
+		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",
+		"issue.detail": "constant", "issue.name": "expiring name", "issue.first": "date", "issue.last": "date", "issue.next_try": "date", "issue.tries": "counter",
+		"position.side": "flag", "position.kind": "flag", "position.cursor": "cursor", "position.swept": "date",
+		"approval.kind": "flag", "approval.deletions": "counter",
+	}
+	s, err := New(t.TempDir(), keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	defer h.Close()
+	rows, err := h.(*state).db.QueryContext(t.Context(), "SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'")
+	require.NoError(t, err)
+	defer rows.Close()
+	seen := 0
+	for rows.Next() {
+		var c string
+		require.NoError(t, rows.Scan(&c))
+		assert.Contains(t, class, c, "a column that is no id, date, revision, cursor, counter, flag or expiring name")
+		seen++
+	}
+	require.NoError(t, rows.Err())
+	assert.Equal(t, len(class), seen)
+}
+
+func TestSizeOfALink(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	const n = 5000
+	var b lksync.Batch
+	for i := range n {
+		b.Put = append(b.Put, lksync.Link{Kind: connectors.KindContact, Origin: lksync.Left, State: lksync.Linked,
+			ID:  [2]string{fmt.Sprintf("00163E%026d", i), fmt.Sprintf("lk-%032x.vcf", i)},
+			Rev: [2]string{"W/\"datetimeoffset'2026-01-01T00%3A00%3A00.0000000Z'\"", `"` + strings.Repeat("f", 64) + `"`}})
+	}
+	require.NoError(t, h.Commit(t.Context(), b))
+	require.NoError(t, h.Close())
+	total := 0
+	for _, f := range snapshot(t, dir) {
+		total += len(f)
+	}
+	assert.LessOrEqual(t, total/n, 512, "bytes of state for one link")
+	t.Logf("%d bytes of state for one link", total/n)
+	require.False(t, bytes.Contains([]byte(fmt.Sprint(snapshot(t, dir))), []byte("00163E")))
+}
+
+// evidence: P28
+func TestADamagedFileIsRefusedOrReadsRight(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*.key"))
+	require.NoError(t, err)
+	b, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	for i := range b {
+		flipped := bytes.Clone(b)
+		flipped[i] ^= 1
+		require.NoError(t, os.WriteFile(files[0], flipped, 0o600))
+		_, err = s.Open(t.Context(), "a")
+		require.ErrorIs(t, err, lksync.ErrState)
+	}
+}
