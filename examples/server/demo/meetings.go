@@ -13,7 +13,7 @@ import (
 func (g *generator) meeting(i int) {
 	p := g.places[i%len(g.places)]
 	users := Users()
-	owner := users[i%len(users)]
+	owner := users[(i+i/12)%len(users)]
 	r := connectors.NewRecord(connectors.KindAppointment)
 	a := r.Appointment
 	a.UID = fmt.Sprintf("%04d-%08x@acme.example", i, g.r.Uint32())
