@@ -503,6 +503,11 @@ func (s *Server) Load(b []byte) error {
 		for i, p := range in.Sets[name] {
 			r := &row{props: Props{}, n: uint64(i)}
 			for n, v := range p {
+				if t, ok := v.(string); ok { // JSON has no dates: Dump wrote them as instants
+					if d, err := time.Parse(time.RFC3339Nano, t); err == nil && s.model[name].props[n].typ == "Date" {
+						v = d
+					}
+				}
 				val, f := s.model[name].props[n].value(v)
 				if f != nil {
 					return f
