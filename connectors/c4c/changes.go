@@ -20,7 +20,8 @@ import (
 // that was seen, and the next walk begins an overlap before it: a change can be
 // stamped before others can read it. Once a walk that began so far back was
 // made later than the overlap after Newest was first seen, nothing older can
-// appear any more, and the next ones begin at Newest.
+// appear any more, and the next ones begin behind Newest: a round in which
+// nothing happened reads nothing.
 type cursor struct {
 	Version int             `json:"v"`
 	Kind    connectors.Kind `json:"k"`
@@ -154,7 +155,7 @@ func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (conne
 	started := s.d.now().UnixMilli()
 	if !c.Walking {
 		c.Walking = true
-		c.From = c.Newest
+		c.From = c.Newest + 1
 		if !c.Settled {
 			c.From = max(c.Newest-s.d.overlap.Milliseconds(), time.Time{}.UnixMilli())
 		}

@@ -74,28 +74,30 @@ func (s session) accounts(ctx context.Context, names []string) (map[string]strin
 		created    int64
 	}
 	best := map[string]account{}
+	var rels []string
 	for chunk := range slices.Chunk(names, findChunk) {
-		es, err := s.all(ctx, setAccount+"?"+query("$filter", anyOf("Name", chunk), "$orderby", propID, "$select",
+		rels = append(rels, setAccount+"?"+query("$filter", anyOf("Name", chunk), "$orderby", propID, "$select",
 			"ObjectID,AccountID,Name,BusinessPartnerFormattedName,LifeCycleStatusCode,CreationOn", "$format", "json"))
-		if err != nil {
-			return nil, err
+	}
+	es, err := s.lists(ctx, rels)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range es {
+		x := reader{e: e}
+		a := account{number: x.text("AccountID"), id: x.text(propID), created: x.date("CreationOn").UnixMilli()}
+		name, shown := x.text("Name"), x.text("BusinessPartnerFormattedName")
+		if x.err != nil {
+			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "account with a property of another type than its own"}
 		}
-		for _, e := range es {
-			x := reader{e: e}
-			a := account{number: x.text("AccountID"), id: x.text(propID), created: x.date("CreationOn").UnixMilli()}
-			name, shown := x.text("Name"), x.text("BusinessPartnerFormattedName")
-			if x.err != nil {
-				return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "account with a property of another type than its own"}
-			}
-			// Contacts show the formatted name: an account that shows another
-			// one would not give back what was written.
-			if a.number == "" || x.text("LifeCycleStatusCode") == accountShape.obsolete || shown != "" && shown != name {
-				continue
-			}
-			old, ok := best[name]
-			if !ok || a.created < old.created || a.created == old.created && a.id < old.id {
-				best[name] = a
-			}
+		// Contacts show the formatted name: an account that shows another one
+		// would not give back what was written.
+		if a.number == "" || x.text("LifeCycleStatusCode") == accountShape.obsolete || shown != "" && shown != name {
+			continue
+		}
+		old, ok := best[name]
+		if !ok || a.created < old.created || a.created == old.created && a.id < old.id {
+			best[name] = a
 		}
 	}
 	out := make(map[string]string, len(names))

@@ -163,15 +163,58 @@ func TestCancelled(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
-// Without the permission nothing reaches the system.
+// Without the permission of a verb nothing reaches the system, whatever the verb.
 func TestDenied(t *testing.T) {
-	s, c := emulator(t, c4ctest.Options{}, nil)
-	w := newWorld(t)
-	stranger, err := authz.User("https://id.example", "mallory")
-	require.NoError(t, err)
-	_, err = w.hub.Open(t.Context(), stranger, connectors.Endpoint{Plugin: "c4c", URL: s.URL(), Resource: c.Resource()})
+	w := newWorld(t, "deny "+ana(t).String()+" role:crm-user tenants/acme/crm/contacts")
+	s := c4ctest.New(&c4ctest.Options{Users: map[string]c4ctest.User{user: {Password: password}}})
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	c := w.open(s.URL(), s.Roots(), secrets.Scheme{Kind: secrets.Basic, Username: user}, password, nil)
+	ctx, k := t.Context(), connectors.KindContact
+	_, err := c.Changes(ctx, k, "", 1)
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = c.Get(ctx, k, []string{"x"})
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = c.Find(ctx, k, []string{"x"})
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = c.List(ctx, k, "", 1)
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = create(t, c, "k")
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = c.Update(ctx, k, []connectors.Edit{{ID: "x", Rev: "y", Record: contact("a", "b"), Fields: []connectors.Field{connectors.FieldCity}}})
+	assert.ErrorIs(t, err, authz.ErrDenied)
+	_, err = c.Delete(ctx, k, []connectors.Target{{ID: "x", Rev: "y"}})
 	assert.ErrorIs(t, err, authz.ErrDenied)
 	assert.Zero(t, s.RequestCount())
+	_, err = c.Changes(ctx, connectors.KindAccount, "", 1)
+	assert.NoError(t, err, "the other containers are not affected")
+}
+
+// A quiet round reads nothing and costs one request, however much there is and
+// however much changed at once before.
+func TestQuietRound(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s, c := emulator(t, c4ctest.Options{Now: func() time.Time { return now }}, map[string]string{"overlap": "20ms"})
+	k := connectors.KindContact
+	for range 300 {
+		_, err := s.Seed("ContactCollection", c4ctest.Props{"LastName": "x"})
+		require.NoError(t, err)
+	}
+	all, cursor := drain(t, c, k, "", 1000)
+	require.Len(t, all, 300)
+	again, cursor := drain(t, c, k, cursor, 1000)
+	assert.Len(t, again, 300, "what was stamped just now is looked at again")
+	require.Eventually(t, func() bool { again, cursor = drain(t, c, k, cursor, 1000); return len(again) == 0 }, 10*time.Second, 10*time.Millisecond)
+	before := s.RequestCount()
+	again, cursor = drain(t, c, k, cursor, 1000)
+	assert.Empty(t, again)
+	assert.EqualValues(t, 1, s.RequestCount()-before)
+	now = now.Add(time.Second)
+	id, err := s.Seed("ContactCollection", c4ctest.Props{"LastName": "new"})
+	require.NoError(t, err)
+	again, _ = drain(t, c, k, cursor, 1000)
+	assert.Len(t, again, 1)
+	assert.Contains(t, again, id)
 }
 
 // A mass touch gives every record a new revision and changes nothing else.

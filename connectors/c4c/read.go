@@ -9,7 +9,57 @@ import (
 )
 
 // findChunk is how many keys one filter names.
-const findChunk = 20
+const findChunk = 50
+
+// lists reads several listings, each to its end. One is a plain reading;
+// several go out together in a batch.
+func (s session) lists(ctx context.Context, rels []string) ([]entity, error) {
+	if len(rels) <= 1 {
+		var out []entity
+		for _, rel := range rels {
+			es, err := s.all(ctx, rel)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, es...)
+		}
+		return out, nil
+	}
+	var out []entity
+	for chunk := range slices.Chunk(rels, batchSize) {
+		steps := make([]step, len(chunk))
+		for i, rel := range chunk {
+			steps[i].read = rel
+		}
+		answers, err := s.batch(ctx, steps)
+		if err != nil {
+			return nil, err
+		}
+		for i, a := range answers {
+			if err := a.err(false); err != nil {
+				return nil, err
+			}
+			p, err := decode(a.body)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, p.Entities...)
+			if p.Next == "" {
+				continue
+			}
+			rest, err := s.d.follow(chunk[i], p.Next)
+			if err != nil {
+				return nil, err
+			}
+			more, err := s.all(ctx, rest)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
+		}
+	}
+	return out, nil
+}
 
 // address is where a record is read with all that is mapped.
 func (s shape) address(id string) string {
@@ -106,28 +156,34 @@ func (s session) find(ctx context.Context, k connectors.Kind, keys []string) (ma
 		return nil, err
 	}
 	out := map[string][]connectors.Change{}
+	var rels []string
 	for chunk := range slices.Chunk(keys, findChunk) {
-		es, err := s.all(ctx, sh.set+"?"+query("$filter", anyOf(sh.key, chunk), "$orderby", propID,
+		rels = append(rels, sh.set+"?"+query("$filter", anyOf(sh.key, chunk), "$orderby", propID,
 			"$select", sh.light()+","+sh.keys(), "$format", "json"))
+	}
+	es, err := s.lists(ctx, rels)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[string]bool, len(keys))
+	for _, k := range keys {
+		wanted[k] = true
+	}
+	for _, e := range es {
+		id, err := e.id()
+		if err != nil {
+			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record without id"}
+		}
+		carried, err := sh.carried(e)
+		if err != nil {
+			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record without key"}
+		}
+		ch, err := sh.change(e, id, false)
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range es {
-			id, err := e.id()
-			if err != nil {
-				return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record without id"}
-			}
-			carried, err := sh.carried(e)
-			if err != nil {
-				return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record without key"}
-			}
-			ch, err := sh.change(e, id, false)
-			if err != nil {
-				return nil, err
-			}
-			if ch.Gone || !slices.Contains(chunk, carried) || slices.ContainsFunc(out[carried], func(c connectors.Change) bool { return c.ID == id }) {
-				continue
-			}
+		known := slices.ContainsFunc(out[carried], func(c connectors.Change) bool { return c.ID == id })
+		if !ch.Gone && wanted[carried] && !known {
 			out[carried] = append(out[carried], ch)
 		}
 	}

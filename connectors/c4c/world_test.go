@@ -34,29 +34,26 @@ type world struct {
 	hub  *connectors.Hub
 }
 
-func newWorld(t testing.TB, plugins ...connectors.Plugin) *world {
+func newWorld(t testing.TB, more ...string) *world {
 	t.Helper()
-	w := &world{t: t, az: authztest.New(t,
-		"allow user:https%3A%2F%2Fid.example/ana role:crm-user tenants/acme/crm",
+	w := &world{t: t, az: authztest.New(t, append([]string{
+		"allow " + ana(t).String() + " role:crm-user tenants/acme/crm",
 		"allow service:connections role:connection tenants/acme",
 		"allow service:admin role:tenant-admin tenants/acme",
-	)}
+	}, more...)...)}
 	keys, err := local.Create(filepath.Join(t.TempDir(), "keyring"), nil)
 	require.NoError(t, err)
 	w.safe, err = secrets.New(keys, keys, &secrets.Memory{}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.safe.Close()) })
-	if len(plugins) == 0 {
-		plugins = []connectors.Plugin{c4c.Plugin()}
-	}
-	w.hub, err = connectors.NewHub(w.az.Authorizer, w.safe, plugins...)
+	w.hub, err = connectors.NewHub(w.az.Authorizer, w.safe, c4c.Plugin())
 	require.NoError(t, err)
 	return w
 }
 
-func (w *world) ana() authz.Principal {
+func ana(t testing.TB) authz.Principal {
 	p, err := authz.User("https://id.example", "ana")
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	return p
 }
 
@@ -70,7 +67,7 @@ func (w *world) open(url string, roots *x509.CertPool, scheme secrets.Scheme, va
 		Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.safe.Put(ctx, g, ref, []byte(value), secrets.PutOptions{Scheme: scheme}))
-	c, err := w.hub.Open(ctx, w.ana(), connectors.Endpoint{Plugin: c4c.Name, URL: url, Secret: ref, Roots: roots,
+	c, err := w.hub.Open(ctx, ana(w.t), connectors.Endpoint{Plugin: c4c.Name, URL: url, Secret: ref, Roots: roots,
 		Resource: authztest.Resource(w.t, "tenants/acme/crm"), Options: opts})
 	require.NoError(w.t, err)
 	return c

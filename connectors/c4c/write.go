@@ -22,6 +22,17 @@ func perRecord(err error) bool {
 	return false
 }
 
+// changed calls a conflict on a record that exists what it is: somebody else
+// was there.
+func changed(err error) error {
+	if e, ok := err.(*connectors.Error); ok && e.Class == connectors.ErrExists {
+		v := *e
+		v.Class = connectors.ErrPrecondition
+		return &v
+	}
+	return err
+}
+
 // write sends one change set per record, each followed by a reading of the
 // record where after says so, and returns two outcomes per record. A batch
 // whose outcome is unknown leaves each of its records unknown.
@@ -262,7 +273,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	_, read, errs := s.write(ctx, sets, after)
 	for i, e := range es {
 		if out[i].Err == nil {
-			out[i].Err = errs[i]
+			out[i].Err = changed(errs[i])
 		}
 		if out[i].Err != nil {
 			out[i].Err = about(k, "update", e.ID, out[i].Err)
@@ -422,8 +433,8 @@ func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.
 		switch {
 		case out[i].Err != nil || errs[i] == nil || errors.Is(errs[i], connectors.ErrNotFound):
 		default:
-			out[i].Err = about(k, "delete", t.ID, errs[i])
-			if errors.Is(errs[i], connectors.ErrPrecondition) {
+			out[i].Err = about(k, "delete", t.ID, changed(errs[i]))
+			if errors.Is(out[i].Err, connectors.ErrPrecondition) {
 				stale = append(stale, i)
 			}
 		}
