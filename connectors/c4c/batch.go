@@ -20,8 +20,13 @@ import (
 	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
-// batchSize is how many records one batch carries.
-const batchSize = 100
+// batchSize is how many records one batch carries, and batchBytes how long its
+// body gets before the next record goes into another one. A single record may
+// be longer.
+const (
+	batchSize  = 100
+	batchBytes = 1 << 20
+)
 
 // Limits on the answer to a batch.
 const (
@@ -34,6 +39,16 @@ type operation struct {
 	method, rel string
 	match       string     // revision it depends on, "" for none
 	body        properties // nil for none
+}
+
+// size is about how many bytes an operation takes in a batch.
+func (o operation) size() int {
+	const around = 400
+	b, err := json.Marshal(o.body)
+	if err != nil {
+		return around
+	}
+	return around + len(o.rel) + len(b)
 }
 
 // step is one part of a batch: a reading, or a change set, whose operations

@@ -92,6 +92,30 @@ func TestPartialBatch(t *testing.T) {
 	assert.Len(t, s.All("ContactCollection"), 2)
 }
 
+// Long records do not make a batch that no server takes.
+func TestLongRecords(t *testing.T) {
+	s, c := emulator(t, c4ctest.Options{}, nil)
+	var ds []connectors.Draft
+	for _, key := range []string{"1", "2", "3", "4", "5"} {
+		r := contact("A", key)
+		r.Contact.Note = strings.Repeat("long ", 100_000) + "end"
+		ds = append(ds, connectors.Draft{Record: r, Key: key})
+	}
+	ws, err := c.Create(t.Context(), connectors.KindContact, ds)
+	require.NoError(t, err)
+	for _, w := range ws {
+		require.NoError(t, w.Err)
+	}
+	batches := 0
+	for _, e := range s.Ledger() {
+		if e.Path == "$batch" {
+			batches++
+		}
+	}
+	assert.Equal(t, 3, batches)
+	assert.Empty(t, connectors.Diff(ds[4].Record, get(t, c, connectors.KindContact, ws[4].ID), fields(t, c, connectors.KindContact)))
+}
+
 // An expired session costs one more request for a token and never a record.
 func TestExpiredSession(t *testing.T) {
 	s, c := emulator(t, c4ctest.Options{}, nil)

@@ -38,8 +38,17 @@ func changed(err error) error {
 // whose outcome is unknown leaves each of its records unknown.
 func (s session) write(ctx context.Context, sets [][]operation, after []string) ([]outcome, []outcome, []error) {
 	done, read, errs := make([]outcome, len(sets)), make([]outcome, len(sets)), make([]error, len(sets))
-	for start := 0; start < len(sets); start += batchSize {
-		end := min(start+batchSize, len(sets))
+	for start, end := 0, 0; start < len(sets); start = end {
+		bytes := 0
+		for end = start; end < len(sets) && end-start < batchSize; end++ {
+			n := len(after[end])
+			for _, o := range sets[end] {
+				n += o.size()
+			}
+			if bytes += n; bytes > batchBytes && end > start {
+				break
+			}
+		}
 		var steps []step
 		at := make([]int, len(sets))
 		for i := start; i < end; i++ {
