@@ -133,7 +133,7 @@ func encodeBatch(steps []step) (boundary string, body []byte, err error) {
 				return err
 			}
 		}
-		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n%s %s HTTP/1.1\r\nAccept: application/json\r\n", boundary, o.method, o.rel)
+		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n%s %s HTTP/1.1\r\nAccept: application/json\r\nodata-no-codedescs: true\r\n", boundary, o.method, o.rel)
 		if o.match != "" {
 			if strings.ContainsAny(o.match, "\r\n") {
 				return errors.New("revision with a line end")

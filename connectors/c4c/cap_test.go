@@ -3,6 +3,9 @@
 package c4c_test
 
 import (
+	"encoding/base64"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -56,6 +59,74 @@ func TestCAP(t *testing.T) {
 		assert.NoError(t, rs[0].Err)
 		assert.ErrorIs(t, rs[1].Err, connectors.ErrNotFound)
 		assert.NoError(t, rs[2].Err)
+	})
+	t.Run("paging", func(t *testing.T) {
+		_, cursor := drain(t, c, k, "", 100)
+		made := map[string]connectors.Written{}
+		for b := range 4 {
+			var ds []connectors.Draft
+			for i := range 15 {
+				r := contact("P", fmt.Sprintf("Page %d %d", b, i))
+				r.Contact.Company = "Paging & Söhne"
+				ds = append(ds, connectors.Draft{Record: r, Key: fmt.Sprintf("page-%d-%d", b, i)})
+			}
+			ws, err := c.Create(ctx, k, ds)
+			require.NoError(t, err)
+			for _, w := range ws {
+				require.NoError(t, w.Err)
+				made[w.ID] = w
+			}
+		}
+		some, _ := drain(t, c, k, cursor, 4)
+		all, _ := drain(t, c, k, "", 7)
+		for id, w := range made {
+			assert.Equal(t, w.Rev, some[id].Rev)
+			assert.Equal(t, w.Rev, all[id].Rev)
+			require.NotNil(t, all[id].Record)
+			assert.Equal(t, "Paging & Söhne", all[id].Record.Contact.Company)
+		}
+		seen := map[string]bool{}
+		for after := ""; ; {
+			p, err := c.List(ctx, k, after, 9)
+			require.NoError(t, err)
+			for _, id := range p.IDs {
+				assert.False(t, seen[id])
+				seen[id] = true
+			}
+			if after = p.Next; after == "" {
+				break
+			}
+		}
+		assert.Len(t, seen, len(all))
+		accounts, _ := drain(t, c, connectors.KindAccount, "", 100)
+		n := 0
+		for _, a := range accounts {
+			if a.Record.Account.Name == "Paging & Söhne" {
+				n++
+			}
+		}
+		assert.Equal(t, 1, n, "one account for all of them")
+
+		// The walk through one crowded millisecond.
+		for id, w := range made {
+			ms := w.Modified.UnixMilli()
+			ties := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"v":1,"k":"contacts","w":true,"t":true,"f":%d,"n":%d}`, ms, ms))
+			p, err := c.Changes(ctx, k, ties, 100)
+			require.NoError(t, err)
+			assert.True(t, slices.ContainsFunc(p.Changes, func(ch connectors.Change) bool { return ch.ID == id }))
+			break
+		}
+	})
+	t.Run("hostile", func(t *testing.T) {
+		for _, id := range []string{"x' or 1 eq 1", "')/ContactTextCollection", "a/b", "?$top=1", "%27", "#", "日本"} {
+			rs, err := c.Get(ctx, k, []string{id, id + "2"})
+			require.NoError(t, err)
+			assert.Error(t, rs[0].Err, id)
+			assert.Error(t, rs[1].Err, id)
+			found, err := c.Find(ctx, k, []string{id})
+			require.NoError(t, err)
+			assert.Empty(t, found, id)
+		}
 	})
 	t.Run("appointment", func(t *testing.T) { appointments(t, c) })
 }

@@ -28,6 +28,7 @@ type shape struct {
 	extra    []string // further properties that are read
 	expand   []string // navigations that are read along with it
 	key      string   // property that holds the create key
+	keyRunes int      // characters that it holds
 	status   string   // property of the status, "" if records of the kind can be deleted
 	obsolete string
 }
@@ -53,7 +54,7 @@ var (
 		extra: []string{"BusinessAddressStreet", "BusinessAddressHouseNumber", "BusinessAddressCountryCode",
 			"BirthDate", "AccountID", "AccountFormattedName", "StatusCode", "ExternalID", "ExternalSystem"},
 		expand: []string{navContactText},
-		key:    "ExternalID", status: "StatusCode", obsolete: "4",
+		key:    "ExternalID", keyRunes: 100, status: "StatusCode", obsolete: "4",
 	}
 	accountShape = shape{
 		kind: connectors.KindAccount, set: setAccount,
@@ -66,7 +67,7 @@ var (
 			{connectors.FieldPostalCode, "StreetPostalCode", 10},
 		},
 		extra: []string{"Street", "HouseNumber", "CountryCode", "LifeCycleStatusCode", "ExternalID", "ExternalSystem"},
-		key:   "ExternalID", status: "LifeCycleStatusCode", obsolete: "4",
+		key:   "ExternalID", keyRunes: 100, status: "LifeCycleStatusCode", obsolete: "4",
 	}
 	appointmentShape = shape{
 		kind: connectors.KindAppointment, set: setAppointment,
@@ -77,7 +78,7 @@ var (
 		extra: []string{"StartDate", "EndDate", "FullDayIndicator", "InformationSensitivityCode", "AvailabilityCode",
 			"LifeCycleStatusCode", "OrganizerEmailURI", "OrganizerName", "GroupwareItemID"},
 		expand: []string{navParty, navMeetingText},
-		key:    "GroupwareItemID",
+		key:    "GroupwareItemID", keyRunes: 765,
 	}
 )
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 )
@@ -108,6 +109,9 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 		fields[i] = sh.present(d.Record)
 		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && d.Record.Appointment != nil && d.Record.Appointment.Recurrence != nil {
 			out[i].Err = &connectors.Error{Field: connectors.FieldRecurrence, Class: connectors.ErrInvalid, Detail: "the system keeps no series"}
+		}
+		if out[i].Err == nil && utf8.RuneCountInString(d.Key) > sh.keyRunes {
+			out[i].Err = &connectors.Error{Class: connectors.ErrInvalid, Detail: "key longer than the system keeps"}
 		}
 		if out[i].Err == nil && slices.Contains(keys, d.Key) {
 			out[i].Err = &connectors.Error{Class: connectors.ErrExists, Detail: "key twice in one call"}
