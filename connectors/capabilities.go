@@ -85,7 +85,7 @@ func (c Capability) Fit(r *Record, fields []Field) error {
 			return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: f, Class: ErrInvalid, Detail: "empty where the system needs a value"}
 		}
 	}
-	if a := r.Appointment; a != nil && a.Recurrence != nil && !c.Has(FieldRecurrence) {
+	if a := r.Appointment; a != nil && a.Recurrence != nil && (!c.Has(FieldRecurrence) || c.Fields[FieldRecurrence].ReadOnly) {
 		return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: FieldRecurrence, Class: ErrInvalid, Detail: "the system keeps no series"}
 	}
 	return nil

@@ -12,16 +12,17 @@ import (
 
 // cursor says where a listing or a walk through the changes goes on.
 //
-// A full listing (After set or Listing true) walks the object ids; From is the
-// newest change there was before it began, so that what moves behind its back
-// is found afterwards. A walk starts at From and goes up in the order of
-// EntityLastChangedOn; where one millisecond holds more records than a page,
-// it walks their object ids (Ties). Between rounds Newest is the newest change
-// that was seen, and the next walk begins an overlap before it: a change can be
-// stamped before others can read it. Once a walk that began so far back was
-// made later than the overlap after Newest was first seen, nothing older can
-// appear any more, and the next ones begin behind Newest: a round in which
-// nothing happened reads nothing.
+// A full listing walks the object ids. A walk starts at From and goes up in the
+// order of EntityLastChangedOn; where one millisecond holds more records than a
+// page, it walks their object ids (Ties).
+//
+// A change can be stamped before others can read it, though not longer than the
+// overlap. So when a walk begins, everything stamped an overlap before the
+// newest change then known can be read, and it is where the next walk begins
+// (Next); what became known on the way does not count, because its elders may
+// have appeared behind the walk's back. If the newest change has been known for
+// longer than the overlap, nothing older can appear any more, and the next walk
+// begins behind it: a round in which nothing happened reads nothing.
 type cursor struct {
 	Version int             `json:"v"`
 	Kind    connectors.Kind `json:"k"`
@@ -29,10 +30,10 @@ type cursor struct {
 	After   string          `json:"a,omitempty"`
 	Walking bool            `json:"w,omitempty"`
 	Ties    bool            `json:"t,omitempty"`
-	From    int64           `json:"f,omitempty"` // Unix milliseconds
-	Newest  int64           `json:"n,omitempty"` // Unix milliseconds
-	Seen    int64           `json:"s,omitempty"` // our own time when Newest was first seen
-	Settled bool            `json:"d,omitempty"`
+	From    int64           `json:"f,omitempty"` // Unix milliseconds, as those below
+	Next    int64           `json:"x,omitempty"`
+	Newest  int64           `json:"n,omitempty"` // newest change that was seen
+	Seen    int64           `json:"s,omitempty"` // our own time when it was first seen
 }
 
 const cursorVersion = 1
@@ -58,7 +59,7 @@ func parseCursor(s string, k connectors.Kind) (cursor, error) {
 	if json.Unmarshal(b, &c) != nil || c.Version != cursorVersion || c.Kind != k || len(c.After) > connectors.MaxID {
 		return cursor{}, expired
 	}
-	for _, ms := range []int64{c.From, c.Newest, c.Seen} {
+	for _, ms := range []int64{c.From, c.Next, c.Newest, c.Seen} {
 		if _, err := parseDate("/Date(" + strconv.FormatInt(ms, 10) + ")/"); err != nil {
 			return cursor{}, expired
 		}
@@ -77,7 +78,7 @@ func (s session) changes(ctx context.Context, k connectors.Kind, text string, li
 		if err != nil {
 			return connectors.Page{}, err
 		}
-		c = cursor{Version: cursorVersion, Kind: k, Listing: true, Newest: newest, Seen: s.d.now().UnixMilli()}
+		c = cursor{Version: cursorVersion, Kind: k, Listing: true, From: s.d.before(newest), Newest: newest, Seen: s.d.now().UnixMilli()}
 	} else if c, err = parseCursor(text, k); err != nil {
 		return connectors.Page{}, err
 	}
@@ -149,18 +150,21 @@ func afterID(id string) string {
 	return propID + " ge " + quote(id)
 }
 
+// before is an overlap before an instant, both in Unix milliseconds.
+func (d *driver) before(ms int64) int64 {
+	return max(ms-d.overlap.Milliseconds(), time.Time{}.UnixMilli())
+}
+
 // walk reads one page of what changed, without content: most of it is what the
 // caller itself has written.
 func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (connectors.Page, error) {
 	started := s.d.now().UnixMilli()
 	if !c.Walking {
-		c.Walking = true
-		c.From = c.Newest + 1
-		if !c.Settled {
-			c.From = max(c.Newest-s.d.overlap.Milliseconds(), time.Time{}.UnixMilli())
+		c.Walking, c.Next = true, s.d.before(c.Newest)
+		if started-c.Seen > s.d.overlap.Milliseconds() {
+			c.Next = c.Newest + 1
 		}
-		// This walk is the one that settles, if it begins late enough.
-		c.Settled = c.Settled || started-c.Seen > s.d.overlap.Milliseconds()
+		c.Next = max(c.Next, c.From)
 	}
 	filter := propChanged + " ge " + offsetLiteral(time.UnixMilli(c.From))
 	order := propChanged + "," + propID
@@ -189,7 +193,7 @@ func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (conne
 			return connectors.Page{}, err
 		}
 		if on > c.Newest {
-			c.Newest, c.Seen, c.Settled = on, started, false
+			c.Newest, c.Seen = on, started
 		}
 		if c.Ties && id == c.After {
 			continue
@@ -214,7 +218,7 @@ func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (conne
 	case more:
 		c.From = lastOn
 	default:
-		c.Walking, c.From, page.More = false, 0, false
+		c.Walking, c.From, page.More = false, c.Next, false
 	}
 	page.Cursor = c.String()
 	return page, nil

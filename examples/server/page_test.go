@@ -29,7 +29,6 @@ func TestPages(t *testing.T) {
 }
 
 // evidence: P2
-// feature: F11
 func personas(t *testing.T, s *served) {
 	names := demo.New(seed, now()).Texts()
 	for _, c := range []struct {
