@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lockkeeper/lockkeeper/internal/sqlite"
+	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	"github.com/lockkeeper/lockkeeper/secrets"
 	"github.com/lockkeeper/lockkeeper/secrets/local"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/c4c"
 	"github.com/lockkeeper/lockkeeper/examples/server/demo"
-	"github.com/lockkeeper/lockkeeper/internal/sqlite"
+	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	"github.com/lockkeeper/lockkeeper/policy"
 	"github.com/lockkeeper/lockkeeper/secrets"
 	secretstore "github.com/lockkeeper/lockkeeper/secrets/gormstore"

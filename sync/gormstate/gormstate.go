@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
-	"github.com/lockkeeper/lockkeeper/internal/sqlite"
+	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
 
