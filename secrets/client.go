@@ -47,10 +47,21 @@ func (p ClientPolicy) origin() (string, error) {
 	if u.Scheme != "https" && !(u.Scheme == "http" && p.AllowLoopbackHTTP && loopback(u.Hostname())) {
 		return "", errors.New("secrets: client: origin: want https")
 	}
-	return originOf(u), nil
+	if o := originOf(u); o != "" {
+		return o, nil
+	}
+	return "", errors.New("secrets: client: origin: want an ASCII host name, an international one as xn--")
 }
 
+// originOf returns one spelling of an origin, or "" for a host that is not
+// ASCII. Such a host has several foldings (U+0130 becomes i for one, i with a
+// dot for the other) and the one compared here need not be the one dialled.
 func originOf(u *url.URL) string {
+	for i := range len(u.Host) {
+		if u.Host[i] <= ' ' || u.Host[i] >= 0x7f {
+			return ""
+		}
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
@@ -68,7 +79,7 @@ type transport struct {
 	token   *tokenSource // nil: the credential is a fixed header
 	origin  string
 	limit   int64
-	next    http.RoundTripper
+	next    func(*http.Request) (*http.Response, error)
 }
 
 // Format prints no content.
@@ -101,7 +112,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.h.h.safe.live(r.Context(), t.h.h.ref, t.version); err != nil {
 		return refuse(err)
 	}
-	header := t.cred.header
+	header := t.cred.open().header
 	if t.token != nil {
 		var err error
 		if header, err = t.token.header(r.Context(), ""); err != nil {
@@ -138,11 +149,11 @@ func (t *transport) send(r *http.Request, header string) (*http.Response, error)
 		out.Header = http.Header{}
 	}
 	out.Header.Set("Authorization", header)
-	resp, err := t.next.RoundTrip(out)
+	resp, err := t.next(out)
 	if err != nil {
-		return nil, err
+		return nil, withhold(err, shapes(header)...)
 	}
-	resp.Body = &limited{resp.Body, t.limit}
+	resp.Body = newLimited(resp.Body, t.limit)
 	return resp, nil
 }
 
@@ -169,31 +180,45 @@ type plainContext struct{ context.Context }
 // Value implements context.Context.
 func (plainContext) Value(any) any { return nil }
 
-// limited fails with ErrTooLarge where io.LimitReader would pretend the end.
+// limited fails with ErrTooLarge where io.LimitReader would pretend the end. It
+// holds the body by its methods alone: behind the body is the connection, with
+// the request in its buffer.
 type limited struct {
-	io.ReadCloser
-	left int64
+	read  func([]byte) (int, error)
+	close func() error
+	left  int64
 }
+
+func newLimited(r io.ReadCloser, n int64) *limited { return &limited{r.Read, r.Close, n} }
+
+// Close implements io.Closer.
+func (l *limited) Close() error { return l.close() }
 
 // Read implements io.Reader.
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {
 		return 0, ErrTooLarge
 	}
-	if int64(len(p)) > l.left+1 {
+	if int64(len(p))-1 > l.left {
 		p = p[:l.left+1]
 	}
-	n, err := l.ReadCloser.Read(p)
+	n, err := l.read(p)
 	if l.left -= int64(n); l.left < 0 {
 		return n - 1, ErrTooLarge
 	}
 	return n, err
 }
 
-// wires are the connections, shared by all clients to one origin.
+// wires are the connections, shared by all clients to one origin. They are held
+// by functions for the same reason as in limited.
 type wires struct {
 	mu sync.Mutex
-	m  map[wire]*http.Transport
+	m  map[wire]line
+}
+
+type line struct {
+	roundTrip func(*http.Request) (*http.Response, error)
+	closeIdle func()
 }
 
 type wire struct {
@@ -203,19 +228,20 @@ type wire struct {
 
 const maxWires = 256
 
-func (w *wires) get(origin string, roots *x509.CertPool) http.RoundTripper {
+// get returns how to send requests to one origin and to no other.
+func (w *wires) get(origin string, roots *x509.CertPool) func(*http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := wire{origin, roots}
-	if t := w.m[k]; t != nil {
-		return t
+	if l, ok := w.m[k]; ok {
+		return l.roundTrip
 	}
 	if w.m == nil {
-		w.m = map[wire]*http.Transport{}
+		w.m = map[wire]line{}
 	}
 	for len(w.m) >= maxWires {
-		for other, t := range w.m {
-			t.CloseIdleConnections()
+		for other, l := range w.m {
+			l.closeIdle()
 			delete(w.m, other)
 			break
 		}
@@ -223,7 +249,13 @@ func (w *wires) get(origin string, roots *x509.CertPool) http.RoundTripper {
 	d := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		// No proxy from the environment: it would see where we go.
-		DialContext:            d.DialContext,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, pinned, _ := strings.Cut(origin, "://")
+			if !strings.EqualFold(addr, pinned) { // both are ASCII
+				return nil, ErrOrigin
+			}
+			return d.DialContext(ctx, network, addr)
+		},
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  60 * time.Second,
@@ -234,15 +266,15 @@ func (w *wires) get(origin string, roots *x509.CertPool) http.RoundTripper {
 		MaxResponseHeaderBytes: 256 << 10,
 		ForceAttemptHTTP2:      true,
 	}
-	w.m[k] = t
-	return t
+	w.m[k] = line{t.RoundTrip, t.CloseIdleConnections}
+	return t.RoundTrip
 }
 
 func (w *wires) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for k, t := range w.m {
-		t.CloseIdleConnections()
+	for k, l := range w.m {
+		l.closeIdle()
 		delete(w.m, k)
 	}
 }

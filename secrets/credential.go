@@ -1,18 +1,22 @@
 package secrets
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 )
 
 // credential is a secret in use: either the value of an Authorization header or
-// the means to get one. Everything is behind a pointer and unexported, so that
-// printers that look inside find nothing to call.
-type credential struct{ *material }
+// the means to get one. It is inside a closure: printers and comparers that
+// follow unexported fields by reflection find a function and stop.
+type credential struct{ open func() *material }
+
+func newCredential(m material) *credential { return &credential{func() *material { return &m }} }
 
 type material struct {
 	header string // Authorization, for what needs no exchange
@@ -36,20 +40,20 @@ func prepare(s Scheme, value []byte) (*credential, error) {
 		if strings.ContainsAny(string(value), "\r\n\x00") {
 			return nil, errors.New("value: a password without line ends is wanted")
 		}
-		return &credential{&material{header: "Basic " + base64.StdEncoding.EncodeToString(append([]byte(s.Username+":"), value...))}}, nil
+		return newCredential(material{header: "Basic " + base64.StdEncoding.EncodeToString(append([]byte(s.Username+":"), value...))}), nil
 	case Bearer:
 		for _, b := range value {
 			if b <= ' ' || b >= 0x7f {
 				return nil, errors.New("value: a token of visible ASCII is wanted")
 			}
 		}
-		return &credential{&material{header: "Bearer " + string(value)}}, nil
+		return newCredential(material{header: "Bearer " + string(value)}), nil
 	case SAMLBearer:
 		m, err := newMinter(s, value)
 		if err != nil {
 			return nil, err
 		}
-		return &credential{&material{mint: m}}, nil
+		return newCredential(material{mint: m}), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", s.Kind)
 }
@@ -64,4 +68,38 @@ func pemBlocks(value []byte) map[string][]byte {
 		}
 		out[b.Type] = b.Bytes
 	}
+}
+
+// withhold replaces an error that shows a secret: the HTTP library quotes what a
+// server sends where it expected something else, and a server may send back what
+// it got.
+func withhold(err error, secrets ...string) error {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, ErrOrigin} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	text := err.Error()
+	for _, s := range secrets {
+		if len(s) < 4 {
+			continue // says nothing, and is in too many words
+		}
+		if q := strconv.Quote(s); strings.Contains(text, s) || strings.Contains(text, q[1:len(q)-1]) {
+			return errors.New("secrets: exchange failed: the error shows the credential and is withheld")
+		}
+	}
+	return err
+}
+
+// shapes are the forms in which a server could send an Authorization header back.
+func shapes(header string) []string {
+	scheme, param, _ := strings.Cut(header, " ")
+	out := []string{param}
+	if scheme == "Basic" {
+		if b, err := base64.StdEncoding.DecodeString(param); err == nil {
+			_, password, _ := strings.Cut(string(b), ":")
+			out = append(out, password)
+		}
+	}
+	return out
 }

@@ -35,8 +35,9 @@ type KeyStore interface {
 	Shred(ctx context.Context, tenant string) error
 }
 
-// Row is a sealed secret as a Store keeps it. Everything in the clear here is
-// also bound inside Sealed, so that a changed row does not open.
+// Row is a sealed secret as a Store keeps it. Everything in the clear here but
+// Created and Revoked is also bound inside Sealed, so that a changed row does
+// not open; what was revoked has no Sealed to open.
 type Row struct {
 	Name    string // Ref.String
 	Tenant  string

@@ -47,7 +47,7 @@ func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, e
 		return nil, err
 	}
 	t := &transport{h: h, cred: c, version: version, origin: o, limit: p.limit(), next: h.h.safe.wires.get(o, p.Roots)}
-	if c.mint != nil {
+	if c.open().mint != nil {
 		t.token = &tokenSource{h.h.safe, h.h.ref, version, c, p.Roots}
 	}
 	return &http.Client{Transport: t, Timeout: p.timeout(), CheckRedirect: t.redirect}, nil

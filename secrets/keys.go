@@ -56,14 +56,13 @@ func (t *tenantKeys) newest(ctx context.Context, tenant string) (*tenantKey, err
 		if len(ks) > 0 {
 			return t.unwrap(ctx, tenant, ks[len(ks)-1])
 		}
-		k := &tenantKey{version: 1}
-		if _, err := rand.Read(k.id[:]); err != nil {
+		var fresh [48]byte // id and key in one read
+		if _, err := rand.Read(fresh[:]); err != nil {
 			return nil, err
 		}
-		if _, err := rand.Read(k.key[:]); err != nil {
-			return nil, err
-		}
-		w, err := t.keeper.Wrap(ctx, k.key[:], t.aad(tenant, k.id, k.version))
+		k := newTenantKey([16]byte(fresh[:16]), 1, [32]byte(fresh[16:]))
+		clear(fresh[:])
+		w, err := t.keeper.Wrap(ctx, k.key()[:], t.aad(tenant, k.id, k.version))
 		if err != nil {
 			return nil, fmt.Errorf("secrets: tenant key: %w", err)
 		}
@@ -108,7 +107,7 @@ func (t *tenantKeys) unwrap(ctx context.Context, tenant string, w WrappedKey) (*
 	if len(key) != 32 {
 		return nil, ErrTampered
 	}
-	k := &tenantKey{id: w.ID, version: w.Version, key: [32]byte(key)}
+	k := newTenantKey(w.ID, w.Version, [32]byte(key))
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cache == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -56,6 +57,15 @@ func New(keeper Keeper, keys KeyStore, store Store, opts *Options) (*Safe, error
 		keys: &tenantKeys{deployment: o.Deployment, keeper: keeper, store: keys, now: o.Clock}}, nil
 }
 
+// Format prints no content, whatever the verb.
+func (s *Safe) Format(f fmt.State, _ rune) { fmt.Fprint(f, "safe") }
+
+// LogValue logs no content.
+func (s *Safe) LogValue() slog.Value { return slog.StringValue("safe") }
+
+// MarshalText returns ErrSecret.
+func (s *Safe) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
 // Close forgets keys and tokens and closes idle connections. Handles that are
 // still held go on to work; use is decided by Grants, not by Close.
 func (s *Safe) Close() error {
@@ -68,7 +78,7 @@ func (s *Safe) Close() error {
 // PutOptions say how a secret is used and how long it lives.
 type PutOptions struct {
 	Scheme  Scheme
-	Expires time.Time // zero: never
+	Expires time.Time // zero: never; counted in whole seconds
 }
 
 // Put stores a secret, a new one or a new version of one. It needs a Grant of
@@ -81,6 +91,9 @@ func (s *Safe) Put(ctx context.Context, g authz.Grant, ref Ref, value []byte, o 
 	}
 	if err := o.Scheme.valid(); err != nil {
 		return err
+	}
+	if !o.Expires.IsZero() && !o.Expires.After(s.now()) {
+		return fmt.Errorf("secrets: put %s: expires: want a time to come", ref)
 	}
 	if len(value) == 0 || len(value) > MaxValue {
 		return fmt.Errorf("secrets: put %s: value: want 1 to %d bytes", ref, MaxValue)

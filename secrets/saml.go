@@ -127,10 +127,10 @@ func (m *minter) assertion(now time.Time) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
-// token is an access token, with when to replace it.
+// token is an access token, with when to replace it. The zero token is none.
 type token struct {
-	header string
-	until  time.Time // when to get the next: at 80 % of its life
+	header func() string // a closure: reflection does not look inside
+	until  time.Time     // when to get the next: at 80 % of its life
 }
 
 // tokens keeps access tokens by secret and version, one exchange at a time for
@@ -205,8 +205,8 @@ func (t *tokenSource) header(ctx context.Context, stale string) (string, error) 
 	good := func() string {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.tok.header != "" && s.tok.header != stale && t.safe.now().Before(s.tok.until) {
-			return s.tok.header
+		if s.tok.header != nil && s.tok.header() != stale && t.safe.now().Before(s.tok.until) {
+			return s.tok.header()
 		}
 		return ""
 	}
@@ -229,12 +229,12 @@ func (t *tokenSource) header(ctx context.Context, stale string) (string, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tok = tok
-	return tok.header, nil
+	return tok.header(), nil
 }
 
 // exchange sends an assertion to the token endpoint (RFC 7522 section 2.1).
 func (t *tokenSource) exchange(ctx context.Context) (token, error) {
-	m := t.cred.mint
+	m := t.cred.open().mint
 	fail := func(what string, err error) (token, error) {
 		if err == nil {
 			return token{}, fmt.Errorf("secrets: token for %s: %s", t.ref, what)
@@ -261,12 +261,13 @@ func (t *tokenSource) exchange(ctx context.Context) (token, error) {
 	if m.clientSecret != "" {
 		req.SetBasicAuth(url.QueryEscape(m.scheme.ClientID), url.QueryEscape(m.clientSecret))
 	}
-	resp, err := t.safe.wires.get(originOf(req.URL), t.roots).RoundTrip(req)
+	resp, err := t.safe.wires.get(originOf(req.URL), t.roots)(req)
 	if err != nil {
-		return fail("endpoint not reached", err)
+		shown := append(shapes(req.Header.Get("Authorization")), a, m.clientSecret, url.QueryEscape(m.clientSecret))
+		return fail("endpoint not reached", withhold(err, shown...))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(&limited{resp.Body, 1 << 20})
+	body, err := io.ReadAll(newLimited(resp.Body, 1<<20))
 	if err != nil {
 		return fail("answer", err)
 	}
@@ -289,13 +290,20 @@ func (t *tokenSource) exchange(ctx context.Context) (token, error) {
 	if err != nil || life <= 0 || life > 24*3600 {
 		life = 300
 	}
-	return token{"Bearer " + v.AccessToken, now.Add(time.Duration(life) * time.Second * 8 / 10)}, nil
+	header := "Bearer " + v.AccessToken
+	return token{func() string { return header }, now.Add(time.Duration(life) * time.Second * 8 / 10)}, nil
 }
 
 // Generate makes a signing key for a SAMLBearer scheme inside the safe, where it
 // stays, and returns its self-signed certificate in PEM, good until the given
 // time, for the other system to trust. Permission and versions are as with Put.
 func (s *Safe) Generate(ctx context.Context, g authz.Grant, ref Ref, o PutOptions, until time.Time) (certificate string, err error) {
+	if err := s.may(g, "secrets.write", ref); err != nil {
+		return "", err // before the work of making a key
+	}
+	if o.Scheme.Kind != SAMLBearer {
+		return "", fmt.Errorf("secrets: generate %s: kind %q has no signing key", ref, o.Scheme.Kind)
+	}
 	key, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {
 		return "", fmt.Errorf("secrets: generate %s: %w", ref, err)
@@ -312,5 +320,8 @@ func (s *Safe) Generate(ctx context.Context, g authz.Grant, ref Ref, o PutOption
 	}
 	defer clear(p8)
 	o.Scheme.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return o.Scheme.Certificate, s.Put(ctx, g, ref, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p8}), o)
+	if err := s.Put(ctx, g, ref, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: p8}), o); err != nil {
+		return "", err
+	}
+	return o.Scheme.Certificate, nil
 }

@@ -6,10 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
@@ -61,12 +62,12 @@ func (s *Store) Save(ctx context.Context, v secrets.Row, ifVersion uint64) error
 		r.Expires = v.Expires.Unix()
 	}
 	if ifVersion == 0 {
-		err := s.db.WithContext(ctx).Create(&r).Error
-		if errors.Is(err, gorm.ErrDuplicatedKey) {
+		res := s.db.WithContext(ctx).Clauses(clause.OnConflict{DoNothing: true}).Create(&r)
+		switch {
+		case res.Error != nil:
+			return fmt.Errorf("gormstore: save: %w", res.Error)
+		case res.RowsAffected != 1:
 			return secrets.ErrConflict
-		}
-		if err != nil {
-			return fmt.Errorf("gormstore: save: %w", err)
 		}
 		return nil
 	}
@@ -83,17 +84,15 @@ func (s *Store) Save(ctx context.Context, v secrets.Row, ifVersion uint64) error
 
 // List implements secrets.Store.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]secrets.Row, error) {
-	like := strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(prefix) + "%"
 	var rows []row
-	if err := s.db.WithContext(ctx).Omit("sealed").Where(`name LIKE ? ESCAPE '\' AND name > ?`, like, after).
+	// Not LIKE: where it ignores case, a page can be full of another tenant's rows.
+	if err := s.db.WithContext(ctx).Omit("sealed").Where("substr(name, 1, ?) = ? AND name > ?", utf8.RuneCountInString(prefix), prefix, after).
 		Order("name").Limit(max(limit, 0)).Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("gormstore: list: %w", err)
 	}
 	out := make([]secrets.Row, 0, len(rows))
 	for _, r := range rows {
-		if strings.HasPrefix(r.Name, prefix) { // LIKE may ignore case
-			out = append(out, r.value())
-		}
+		out = append(out, r.value())
 	}
 	return out, nil
 }

@@ -7,16 +7,21 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,9 +38,9 @@ var (
 	// ErrDamaged means that the file is no keyring or was altered. Nothing was
 	// written over it.
 	ErrDamaged = errors.New("local: keyring is damaged or no keyring")
-	// ErrBusy means that another process changed the keyring since this one
-	// read it.
-	ErrBusy = errors.New("local: keyring was changed by another process")
+	// ErrBusy means that another keyring, or an older copy of this one, has
+	// taken the place of the file since it was opened.
+	ErrBusy = errors.New("local: keyring was replaced by another process")
 )
 
 var (
@@ -43,14 +48,35 @@ var (
 	_ secrets.KeyStore = (*Keyring)(nil)
 )
 
-// Keyring implements secrets.Keeper and secrets.KeyStore. Safe for concurrent use.
+// Keyring implements secrets.Keeper and secrets.KeyStore. Safe for concurrent
+// use, and by several processes: changes wait for each other, and each process
+// sees those of the others at its next look.
 type Keyring struct {
 	path string
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	in func() *content // a closure: reflection does not look inside
+}
+
+// content is what a Keyring knows.
+type content struct {
 	file file
+	seen os.FileInfo // of the file when it was read
 	root [32]byte
 }
+
+func newKeyring(path string, c *content) *Keyring {
+	return &Keyring{path: path, in: func() *content { return c }}
+}
+
+// Format prints no content, whatever the verb.
+func (k *Keyring) Format(f fmt.State, _ rune) { fmt.Fprint(f, "keyring") }
+
+// LogValue logs no content.
+func (k *Keyring) LogValue() slog.Value { return slog.StringValue("keyring") }
+
+// MarshalText returns secrets.ErrSecret.
+func (k *Keyring) MarshalText() ([]byte, error) { return nil, secrets.ErrSecret }
 
 // file is the keyring as stored. Every key in it is sealed but the root of a
 // keyring without passphrase, which only the file's permissions protect.
@@ -60,6 +86,37 @@ type file struct {
 	KDF        *kdf                `json:"kdf,omitempty"`
 	Root       []byte              `json:"root"`
 	Keys       map[string][]stored `json:"keys,omitempty"` // by tenant
+	Check      []byte              `json:"check"`          // HMAC of all above under a key derived from the root
+}
+
+// encode writes the file in its one form, with the given check.
+func (f file) encode(check []byte) ([]byte, error) {
+	f.Check = check
+	return json.Marshal(f)
+}
+
+// sum computes the check.
+func (f file) sum(root *[32]byte) ([]byte, error) {
+	b, err := f.encode(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(b)
+	key, err := hkdf.Expand(sha256.New, root[:], checkLabel, 32)
+	if err != nil {
+		return nil, err
+	}
+	h := hmac.New(sha256.New, key)
+	h.Write(b)
+	return h.Sum(nil), nil
+}
+
+// intact returns ErrDamaged unless the file is as someone with the root wrote it.
+func (f file) intact(root *[32]byte) error {
+	if want, err := f.sum(root); err != nil || !hmac.Equal(want, f.Check) {
+		return ErrDamaged
+	}
+	return nil
 }
 
 type stored struct {
@@ -77,30 +134,33 @@ type kdf struct {
 }
 
 const (
-	format  = "lockkeeper keyring 1"
-	maxFile = 64 << 20
+	format     = "lockkeeper keyring 1"
+	wrapLabel  = "lockkeeper keyring wrap v1"
+	checkLabel = "lockkeeper keyring check v1"
+	maxFile    = 64 << 20
 )
 
 // Create makes a new keyring file, readable by its owner only. A passphrase
 // seals the root key; without one the file itself is the key. It is an error
 // if the file exists.
 func Create(path string, passphrase []byte) (*Keyring, error) {
-	k := &Keyring{path: path, file: file{Format: format, Keys: map[string][]stored{}}}
-	if _, err := rand.Read(k.root[:]); err != nil {
+	c := &content{file: file{Format: format, Keys: map[string][]stored{}}}
+	k := newKeyring(path, c)
+	if _, err := rand.Read(c.root[:]); err != nil {
 		return nil, fmt.Errorf("local: create: %w", err)
 	}
-	k.file.Root = append([]byte(nil), k.root[:]...)
+	c.file.Root = append([]byte(nil), c.root[:]...)
 	if len(passphrase) > 0 {
 		p := &kdf{Salt: make([]byte, 16), Time: 3, Memory: 64 << 10, Threads: 4}
 		if _, err := rand.Read(p.Salt); err != nil {
 			return nil, fmt.Errorf("local: create: %w", err)
 		}
-		k.file.KDF = p
+		c.file.KDF = p
 		a, err := p.aead(passphrase)
 		if err != nil {
 			return nil, fmt.Errorf("local: create: %w", err)
 		}
-		k.file.Root = a.Seal(nil, nil, k.root[:], []byte(format))
+		c.file.Root = a.Seal(nil, nil, c.root[:], []byte(format))
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -109,8 +169,8 @@ func Create(path string, passphrase []byte) (*Keyring, error) {
 	if err := f.Close(); err != nil {
 		return nil, fmt.Errorf("local: create: %w", err)
 	}
-	k.file.Generation = 1
-	if err := k.write(k.file); err != nil {
+	c.file.Generation = 1
+	if err := k.write(c.file); err != nil {
 		_ = os.Remove(path)
 		return nil, err
 	}
@@ -126,31 +186,34 @@ func Open(path string, passphrase []byte) (*Keyring, error) {
 	if st.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("local: open: %s can be read by others: chmod 600 it, and replace its secrets if others had access", filepath.Base(path))
 	}
-	k := &Keyring{path: path}
-	if k.file, err = read(path); err != nil {
+	c := &content{}
+	if c.file, c.seen, err = read(path); err != nil {
 		return nil, err
 	}
 	switch {
-	case k.file.KDF == nil && len(passphrase) > 0, k.file.KDF != nil && len(passphrase) == 0:
+	case c.file.KDF == nil && len(passphrase) > 0, c.file.KDF != nil && len(passphrase) == 0:
 		return nil, ErrPassphrase
-	case k.file.KDF == nil:
-		if len(k.file.Root) != 32 {
+	case c.file.KDF == nil:
+		if len(c.file.Root) != 32 {
 			return nil, ErrDamaged
 		}
-		k.root = [32]byte(k.file.Root)
+		c.root = [32]byte(c.file.Root)
 	default:
-		a, err := k.file.KDF.aead(passphrase)
+		a, err := c.file.KDF.aead(passphrase)
 		if err != nil {
 			return nil, err
 		}
-		root, err := a.Open(nil, nil, k.file.Root, []byte(format))
+		root, err := a.Open(nil, nil, c.file.Root, []byte(format))
 		if err != nil || len(root) != 32 {
 			return nil, ErrPassphrase
 		}
-		k.root = [32]byte(root)
+		c.root = [32]byte(root)
 		clear(root)
 	}
-	return k, nil
+	if err := c.file.intact(&c.root); err != nil {
+		return nil, err
+	}
+	return newKeyring(path, c), nil
 }
 
 // OpenOrCreate opens the keyring or, if there is no file, makes one and reports
@@ -164,35 +227,60 @@ func OpenOrCreate(path string, passphrase []byte) (k *Keyring, created bool, err
 	return k, false, err
 }
 
-func read(path string) (file, error) {
-	b, err := os.ReadFile(path)
+// read parses a file. Only the one form that write gives it is accepted, so that
+// nothing in it can change unseen; the check is left to the caller.
+func read(path string) (file, os.FileInfo, error) {
+	fail := func(err error) (file, os.FileInfo, error) { return file{}, nil, err }
+	r, err := os.Open(path)
 	if err != nil {
-		return file{}, fmt.Errorf("local: read: %w", err)
+		return fail(fmt.Errorf("local: read: %w", err))
 	}
+	defer r.Close()
+	st, err := r.Stat()
+	if err != nil {
+		return fail(fmt.Errorf("local: read: %w", err))
+	}
+	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return fail(fmt.Errorf("local: read: %w", err))
+	}
+	defer clear(b)
 	var f file
 	if len(b) > maxFile || json.Unmarshal(b, &f) != nil || f.Format != format || f.Generation == 0 {
-		return file{}, ErrDamaged
+		return fail(ErrDamaged)
 	}
+	again, err := f.encode(f.Check)
+	if err != nil || !bytes.Equal(b, again) {
+		return fail(ErrDamaged)
+	}
+	clear(again)
 	for _, ks := range f.Keys {
 		for i, s := range ks {
 			if len(s.ID) != 16 || s.Version != uint32(i+1) {
-				return file{}, ErrDamaged
+				return fail(ErrDamaged)
 			}
 		}
 	}
 	if f.Keys == nil {
 		f.Keys = map[string][]stored{}
 	}
-	return f, nil
+	return f, st, nil
 }
 
 // write replaces the file as a whole: a crash leaves the old or the new one.
 func (k *Keyring) write(f file) error {
-	b, err := json.Marshal(f)
+	check, err := f.sum(&k.in().root)
+	if err != nil {
+		return fmt.Errorf("local: write: %w", err)
+	}
+	b, err := f.encode(check)
 	if err != nil {
 		return fmt.Errorf("local: write: %w", err)
 	}
 	defer clear(b)
+	if len(b) > maxFile {
+		return fmt.Errorf("local: write: %d bytes, %d at most", len(b), maxFile)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(k.path), ".keyring-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("local: write: %w", err)
@@ -238,7 +326,7 @@ func (k *Keyring) Unwrap(_ context.Context, wrapped, aad []byte) ([]byte, error)
 }
 
 func (k *Keyring) aead() (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, k.root[:], "lockkeeper keyring wrap v1", 32)
+	key, err := hkdf.Expand(sha256.New, k.in().root[:], wrapLabel, 32)
 	if err != nil {
 		return nil, fmt.Errorf("local: derive: %w", err)
 	}
@@ -264,8 +352,11 @@ func gcm(key []byte) (cipher.AEAD, error) {
 func (k *Keyring) Keys(_ context.Context, tenant string) ([]secrets.WrappedKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.look(); err != nil {
+		return nil, err
+	}
 	var out []secrets.WrappedKey
-	for _, s := range k.file.Keys[tenant] {
+	for _, s := range k.in().file.Keys[tenant] {
 		out = append(out, secrets.WrappedKey{ID: [16]byte(s.ID), Version: s.Version, Wrapped: append([]byte(nil), s.Wrapped...)})
 	}
 	return out, nil
@@ -288,6 +379,30 @@ func (k *Keyring) Shred(_ context.Context, tenant string) error {
 	return k.change(func(f *file) error { delete(f.Keys, tenant); return nil })
 }
 
+// look reads the file again if it is not the one that was read last.
+func (k *Keyring) look() error {
+	c := k.in()
+	st, err := os.Stat(k.path)
+	if err != nil {
+		return fmt.Errorf("local: read: %w", err)
+	}
+	if c.seen != nil && os.SameFile(st, c.seen) && st.ModTime().Equal(c.seen.ModTime()) && st.Size() == c.seen.Size() {
+		return nil
+	}
+	f, st, err := read(k.path)
+	switch {
+	case err != nil:
+		return err
+	case string(f.Root) != string(c.file.Root) || f.Generation < c.file.Generation:
+		return ErrBusy // another keyring, or an old copy, took this one's place
+	}
+	if err := f.intact(&c.root); err != nil {
+		return err
+	}
+	c.file, c.seen = f, st
+	return nil
+}
+
 // change applies an edit to the newest file.
 func (k *Keyring) change(edit func(*file) error) error {
 	k.mu.Lock()
@@ -297,21 +412,20 @@ func (k *Keyring) change(edit func(*file) error) error {
 		return fmt.Errorf("local: lock: %w", err)
 	}
 	defer unlock()
-	f, err := read(k.path)
-	if err != nil {
+	c := k.in()
+	c.seen = nil // whatever it looks like
+	if err := k.look(); err != nil {
 		return err
 	}
-	if string(f.Root) != string(k.file.Root) || f.Generation < k.file.Generation {
-		return ErrBusy // another keyring took this one's place
-	}
+	f := c.file
+	f.Keys = maps.Clone(f.Keys)
 	if err := edit(&f); err != nil {
-		k.file = f
 		return err
 	}
 	f.Generation++
 	if err := k.write(f); err != nil {
 		return err
 	}
-	k.file = f
+	c.file, c.seen = f, nil
 	return nil
 }
