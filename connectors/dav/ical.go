@@ -410,6 +410,10 @@ func (e *event) apply(r *connectors.Record, fields []connectors.Field, now time.
 			if m.get("RRULE") != nil || m.get("RDATE") != nil || e.others > 0 {
 				return &connectors.Error{Class: connectors.ErrUnsupported, Field: f, Detail: "the times of a series"}
 			}
+			var old connectors.Appointment
+			if e.times(&old) == nil && old.AllDay == a.AllDay && old.Start.Equal(a.Start) && old.End.Equal(a.End) {
+				continue // said already, and perhaps in more words than ours
+			}
 			e.setTimes(a)
 			n, _ := strconv.Atoi(m.text("SEQUENCE"))
 			m.set("SEQUENCE", line{name: "SEQUENCE", value: strconv.Itoa(max(n, 0) + 1)})

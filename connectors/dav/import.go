@@ -41,15 +41,20 @@ func SplitContacts(data []byte) []Object {
 				}
 			}
 		}
+		last := end
 		if end < 0 {
-			var b bytes.Buffer
-			for _, l := range ls[i:] {
-				l.write(&b)
-			}
-			out = append(out, Object{Data: b.Bytes(), Err: malformed("a card without end")})
-			break
+			last = len(ls) - 1
 		}
-		k := &card{append([]line(nil), ls[i:end+1]...)}
+		var b bytes.Buffer
+		for _, l := range ls[i : last+1] {
+			l.write(&b)
+		}
+		i = last
+		k, err := parseCard(b.Bytes())
+		if err != nil {
+			out = append(out, Object{Data: b.Bytes(), Err: err})
+			continue
+		}
 		uid := named(k.bytes())
 		if k.find("VERSION", nil) < 0 {
 			k.lines = append(k.lines[:1:1], append([]line{{name: "VERSION", value: "3.0"}}, k.lines[1:]...)...)
@@ -61,7 +66,6 @@ func SplitContacts(data []byte) []Object {
 			k.apply(k.contact(), nil)
 		}
 		out = append(out, Object{Name: uid + ".vcf", Data: k.bytes()})
-		i = end
 	}
 	if len(out) == 0 {
 		return []Object{{Data: data, Err: malformed("no card")}}

@@ -17,10 +17,25 @@ func parseCard(data []byte) (*card, error) {
 	if err != nil {
 		return nil, err
 	}
-	begin := slices.IndexFunc(ls, func(l line) bool { return l.name == "BEGIN" && strings.EqualFold(l.value, "VCARD") })
-	end := slices.IndexFunc(ls, func(l line) bool { return l.name == "END" && strings.EqualFold(strings.TrimSpace(l.value), "VCARD") })
-	if begin < 0 || end < begin {
-		return nil, malformed("no complete vCard")
+	begin := slices.IndexFunc(ls, func(l line) bool { return l.name == "BEGIN" && strings.EqualFold(strings.TrimSpace(l.value), "VCARD") })
+	if begin < 0 {
+		return nil, malformed("no vCard")
+	}
+	end, depth := -1, 0 // vCard 2.1 lets a card stand in a card
+	for i, l := range ls[begin:] {
+		switch l.name {
+		case "BEGIN":
+			depth++
+		case "END":
+			depth--
+		}
+		if depth == 0 {
+			end = begin + i
+			break
+		}
+	}
+	if end < 0 || !strings.EqualFold(strings.TrimSpace(ls[end].value), "VCARD") {
+		return nil, malformed("a card without its end")
 	}
 	return &card{ls[begin : end+1]}, nil
 }
@@ -135,14 +150,6 @@ func (c *card) contact() *connectors.Record {
 	for i, v := range c.parts(c.find("N", nil), 5)[:5] {
 		r.SetText(nameParts[i], v)
 	}
-	if k := r.Contact; k.FamilyName == "" && k.GivenName == "" && k.MiddleName == "" {
-		// Only a formatted name: its last word is taken for the family's.
-		words := strings.Fields(c.text(c.find("FN", nil)))
-		if n := len(words); n > 0 {
-			r.SetText(connectors.FieldFamilyName, words[n-1])
-			r.SetText(connectors.FieldGivenName, strings.Join(words[:n-1], " "))
-		}
-	}
 	for i, v := range c.parts(c.find("ORG", nil), 2)[:2] {
 		r.SetText(orgParts[i], v)
 	}
@@ -151,7 +158,7 @@ func (c *card) contact() *connectors.Record {
 			r.SetText(addressParts[i], v)
 		}
 	}
-	for i, n := range c.all("EMAIL", nil) {
+	for i, n := range c.mails() {
 		if i < len(mailParts) {
 			r.SetText(mailParts[i], c.text(n))
 		}
@@ -172,7 +179,58 @@ func (c *card) contact() *connectors.Record {
 	if i := c.find(keyProperty, nil); i >= 0 {
 		r.Key = c.text(i)
 	}
+	if k := r.Contact; k.FamilyName == "" && k.GivenName == "" && k.MiddleName == "" {
+		// Only a formatted name: its last word is taken for the family's. One
+		// that stands in for a missing name is none.
+		fn := c.text(c.find("FN", nil))
+		if words := strings.Fields(fn); len(words) > 0 && connectors.NormalizeText(connectors.FieldCompany, fn) != connectors.NormalizeText(connectors.FieldCompany, formatted(k)) {
+			r.SetText(connectors.FieldFamilyName, words[len(words)-1])
+			r.SetText(connectors.FieldGivenName, strings.Join(words[:len(words)-1], " "))
+		}
+	}
 	return r
+}
+
+// formatted is what stands in FN, which must not be empty (RFC 2426 section
+// 3.1.1): the name or what stands in for it.
+func formatted(k *connectors.Contact) string {
+	full := strings.Join(strings.Fields(strings.Join([]string{k.Prefix, k.GivenName, k.MiddleName, k.FamilyName, k.Suffix}, " ")), " ")
+	for _, other := range []string{k.Company, k.Email, "unnamed"} {
+		if full == "" {
+			full = other
+		}
+	}
+	return full
+}
+
+// mails returns the indexes of the lines with an address, preferred first. A line
+// that says nothing takes no place among them.
+func (c *card) mails() []int {
+	return slices.DeleteFunc(c.all("EMAIL", nil), func(i int) bool {
+		return connectors.NormalizeText(connectors.FieldEmail, c.text(i)) == ""
+	})
+}
+
+// setMails gives each address the line that its field was read from. Lines are
+// removed last, so that none moves before it has been looked at.
+func (c *card) setMails(r *connectors.Record, fields []connectors.Field) {
+	is := c.mails()
+	var gone []int
+	for n, f := range mailParts {
+		switch v := r.Text(f); {
+		case !slices.Contains(fields, f), v == "" && n >= len(is):
+		case v == "":
+			gone = append(gone, is[n])
+		case n < len(is):
+			c.put(is[n], line{}, escape(v), false)
+		default:
+			c.put(-1, line{name: "EMAIL", params: ";TYPE=INTERNET"}, escape(v), false)
+		}
+	}
+	slices.Sort(gone)
+	for _, i := range slices.Backward(gone) {
+		c.lines = slices.Delete(c.lines, i, i+1)
+	}
 }
 
 // birthday accepts complete dates (RFC 6350 section 4.3.1); what has no year
@@ -226,18 +284,13 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 		joined := strings.Join(vs, ";")
 		c.put(i, fresh, joined, strings.Trim(joined, ";") == "")
 	}
-	if has(nameParts[:]...) || c.find("FN", nil) < 0 {
+	nameless := r.Contact.FamilyName == "" && r.Contact.GivenName == "" && r.Contact.MiddleName == ""
+	if has(nameParts[:]...) || c.find("FN", nil) < 0 || nameless && has(connectors.FieldCompany, connectors.FieldEmail) {
 		structured(c.find("N", nil), line{name: "N"}, nameParts[:], true)
 		if c.find("N", nil) < 0 { // vCard 3.0 wants one, even if it is empty
 			c.put(-1, line{name: "N"}, ";;;;", false)
 		}
-		k := r.Contact
-		full := strings.Join(strings.Fields(strings.Join([]string{k.Prefix, k.GivenName, k.MiddleName, k.FamilyName, k.Suffix}, " ")), " ")
-		for _, other := range []string{k.Company, k.Email, "unnamed"} {
-			if full == "" {
-				full = other
-			}
-		}
+		full := formatted(r.Contact)
 		c.put(c.find("FN", nil), line{name: "FN"}, escape(full), false)
 	}
 	if has(orgParts[:]...) {
@@ -246,14 +299,8 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 	if has(addressParts[2:]...) {
 		structured(c.address(), line{name: "ADR", params: ";TYPE=WORK"}, addressParts[:], false)
 	}
-	for n := len(mailParts) - 1; n >= 0; n-- { // last first, so that removing one moves no other
-		if f := mailParts[n]; has(f) {
-			i := -1
-			if is := c.all("EMAIL", nil); n < len(is) {
-				i = is[n]
-			}
-			c.put(i, line{name: "EMAIL", params: ";TYPE=INTERNET"}, escape(r.Text(f)), r.Text(f) == "")
-		}
+	if has(mailParts[:]...) {
+		c.setMails(r, fields)
 	}
 	for _, f := range []connectors.Field{connectors.FieldPhone, connectors.FieldMobile, connectors.FieldHomePhone, connectors.FieldFax} {
 		if has(f) {
