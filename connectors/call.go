@@ -50,6 +50,9 @@ func (c *Conn) begin(ctx context.Context, op string, k Kind, a access) (Call, er
 	if c == nil || c.hub == nil || c.driver == nil {
 		return Call{}, fmt.Errorf("connectors: %s: zero connection: %w", op, authz.ErrDenied)
 	}
+	if err := ctx.Err(); err != nil {
+		return Call{}, &Error{Plugin: c.plugin.name, Op: op, Kind: k, Class: ErrUnavailable, Cause: err}
+	}
 	if _, ok := c.plugin.caps.Kinds[k]; !ok {
 		return Call{}, &Error{Plugin: c.plugin.name, Op: op, Kind: k, Class: ErrUnsupported}
 	}

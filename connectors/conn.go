@@ -112,6 +112,11 @@ func (c *Conn) Get(ctx context.Context, k Kind, ids []string) ([]Result, error) 
 	if err := c.count("get", k, len(ids)); err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	for _, id := range ids {
+		if err := named(id); err != nil {
+			return nil, c.wrap("get", k, err)
+		}
+	}
 	rs, err := c.driver.Get(ctx, call, k, ids)
 	if err != nil {
 		return nil, c.wrap("get", k, err)
@@ -194,8 +199,11 @@ func (c *Conn) Create(ctx context.Context, k Kind, ds []Draft) ([]Written, error
 func (c *Conn) Update(ctx context.Context, k Kind, es []Edit) ([]Written, error) {
 	return c.write(ctx, "update", k, write, len(es), func(call Call) ([]Written, error) {
 		for _, e := range es {
-			if e.Record == nil || e.Record.Kind != k || e.ID == "" || len(e.Fields) == 0 {
-				return nil, &Error{Class: ErrInvalid, Detail: "edit without id, record or fields"}
+			if e.Record == nil || e.Record.Kind != k || len(e.Fields) == 0 {
+				return nil, &Error{Class: ErrInvalid, Detail: "edit without record or fields"}
+			}
+			if err := named(e.ID); err != nil {
+				return nil, err
 			}
 		}
 		return c.driver.Update(ctx, call, k, es)
@@ -205,6 +213,11 @@ func (c *Conn) Update(ctx context.Context, k Kind, es []Edit) ([]Written, error)
 // Delete removes records; result i belongs to target i. Needs items.delete.
 func (c *Conn) Delete(ctx context.Context, k Kind, ts []Target) ([]Written, error) {
 	return c.write(ctx, "delete", k, remove, len(ts), func(call Call) ([]Written, error) {
+		for _, t := range ts {
+			if err := named(t.ID); err != nil {
+				return nil, err
+			}
+		}
 		return c.driver.Delete(ctx, call, k, ts)
 	})
 }
@@ -248,6 +261,15 @@ func clamp(limit int) int {
 func (c *Conn) count(op string, k Kind, n int) error {
 	if n > MaxItems {
 		return &Error{Plugin: c.plugin.name, Op: op, Kind: k, Class: ErrInvalid, Detail: fmt.Sprintf("%d records in one call, %d at most", n, MaxItems)}
+	}
+	return nil
+}
+
+// named refuses an id that names no record. On many systems the address of no
+// record in particular is that of the whole container.
+func named(id string) error {
+	if id == "" || len(id) > MaxID {
+		return &Error{Class: ErrInvalid, Detail: "empty or over-long id"}
 	}
 	return nil
 }

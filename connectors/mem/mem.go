@@ -59,6 +59,7 @@ type Entry struct {
 // Fault makes the next call of a verb go wrong.
 type Fault struct {
 	Verb  string // "" matches every verb
+	Write bool   // matches only create, update and delete
 	Skip  int    // how many matching calls pass first
 	After bool   // the call takes effect and its answer is lost; otherwise nothing happens
 	Item  int    // for a write: 1-based record that fails alone; 0: the whole call
@@ -225,7 +226,7 @@ func Writes(l []Entry) (n int) {
 func (s *System) fault(verb string) *Fault {
 	for i := range s.faults {
 		f := &s.faults[i]
-		if f.Verb != "" && f.Verb != verb {
+		if f.Verb != "" && f.Verb != verb || f.Write && verb != "create" && verb != "update" && verb != "delete" {
 			continue
 		}
 		if f.Skip > 0 {
@@ -264,8 +265,9 @@ func (d driver) enter(ctx context.Context, c connectors.Call, verb string, k con
 	return f, nil
 }
 
-// Changes implements connectors.Driver. A cursor is the epoch and a position in
-// the log.
+// Changes implements connectors.Driver. A cursor is the kind, the epoch, where
+// the log ended when the listing of everything began, and a position in the log.
+// What was gone before that listing is no news to anybody.
 func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kind, cursor string, limit int) (connectors.Page, error) {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
@@ -274,14 +276,12 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 		return connectors.Page{}, err
 	}
 	sh := d.s.kinds[k]
-	from, full := 0, true
+	began, from := len(sh.log), 0
 	if cursor != "" {
-		e, n, ok := strings.Cut(cursor, ":")
-		pos, err := strconv.Atoi(strings.TrimPrefix(n, "full:"))
-		if !ok || err != nil || e != strconv.Itoa(d.s.epoch) || pos < 0 || pos > len(sh.log) {
+		var ok bool
+		if began, from, ok = d.s.position(k, cursor); !ok {
 			return connectors.Page{}, &connectors.Error{Class: connectors.ErrCursorExpired}
 		}
-		from, full = pos, strings.HasPrefix(n, "full:")
 	}
 	p := connectors.Page{}
 	pos := from
@@ -290,7 +290,7 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 		it := sh.items[id]
 		switch {
 		case it.at != pos: // a later entry tells the same
-		case it.gone && (full || d.s.opts.NoTombs):
+		case it.gone && (pos < began || d.s.opts.NoTombs):
 		case it.gone:
 			p.Changes = append(p.Changes, connectors.Change{ID: id, Gone: true})
 		default:
@@ -298,15 +298,27 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 		}
 	}
 	p.More = pos < len(sh.log)
-	mark := ""
-	if full && p.More {
-		mark = "full:"
-	}
-	p.Cursor = fmt.Sprintf("%d:%s%d", d.s.epoch, mark, pos)
+	p.Cursor = d.s.cursor(k, began, pos)
 	if f != nil {
 		return connectors.Page{}, &connectors.Error{Class: f.Err}
 	}
 	return p, nil
+}
+
+func (s *System) cursor(k connectors.Kind, began, pos int) string {
+	return fmt.Sprintf("%s:%d:%d:%d", k, s.epoch, began, pos)
+}
+
+// position is the inverse of cursor and takes nothing else.
+func (s *System) position(k connectors.Kind, cursor string) (began, pos int, ok bool) {
+	parts := strings.Split(cursor, ":")
+	if len(parts) != 4 {
+		return 0, 0, false
+	}
+	began, err1 := strconv.Atoi(parts[2])
+	pos, err2 := strconv.Atoi(parts[3])
+	n := len(s.kinds[k].log)
+	return began, pos, err1 == nil && err2 == nil && began >= 0 && began <= n && pos >= 0 && pos <= n && s.cursor(k, began, pos) == cursor
 }
 
 // Get implements connectors.Driver.

@@ -1,0 +1,122 @@
+package connectortest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+)
+
+// Records draws records of a kind as people and attackers write them, in the
+// form in which this module carries them, within what a capability says: fields
+// it does not list and fields that are read-only stay empty, texts fit.
+func Records(k connectors.Kind, c connectors.Capability) *rapid.Generator[*connectors.Record] {
+	return rapid.Custom(func(t *rapid.T) *connectors.Record {
+		r := connectors.NewRecord(k)
+		for _, f := range connectors.Fields(k) {
+			l, ok := c.Fields[f]
+			if !ok || l.ReadOnly {
+				continue
+			}
+			draw(t, r, f, l)
+		}
+		return r
+	})
+}
+
+// draw sets one field.
+func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Limit) {
+	pick := func(vs ...string) {
+		v := rapid.SampledFrom(vs).Draw(t, string(f))
+		if l.Runes == 0 || len([]rune(v)) <= l.Runes {
+			r.SetText(f, v)
+		}
+	}
+	a := r.Appointment
+	switch f {
+	case connectors.FieldCountry:
+		pick("", "DE", "JP", "US", "GB")
+	case connectors.FieldBirthday:
+		pick("", "1969-07-20", "1604-02-29", "2026-01-01", "1899-12-31")
+	case connectors.FieldEmail, connectors.FieldEmail2, connectors.FieldEmail3:
+		pick("", "a@example.com", "o'brien+tag_x%y@mail.example.co.uk", "Ünï@bücher.example", "{a}|b@example.com")
+	case connectors.FieldPhone, connectors.FieldMobile, connectors.FieldHomePhone, connectors.FieldFax:
+		pick("", "+49 6221 123-4", "(030) 123/45", "+1.555.0100 ext 5", "112", "*21#")
+	case connectors.FieldWebsite:
+		pick("", "https://example.com/a?b=c&d='e';f,g#h", "www.example.com", "http://bücher.example/ü%20x")
+	case connectors.FieldZone:
+		pick("", "Europe/Berlin", "America/New_York", "UTC")
+	case connectors.FieldUID:
+		pick("", "uid-1@example.com", "040000008200E00074C5B7101A82E008")
+	case connectors.FieldTime:
+		start := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "start"), 0).UTC()
+		a.AllDay = rapid.Bool().Draw(t, "all day")
+		n := rapid.Int64Range(1, 400).Draw(t, "length")
+		a.Start, a.End = start, start.Add(time.Duration(n)*time.Minute)
+		if a.AllDay {
+			a.Start = start.Truncate(24 * time.Hour)
+			a.End = a.Start.AddDate(0, 0, int(n%5)+1)
+		}
+	case connectors.FieldRecurrence:
+		if rapid.Bool().Draw(t, "series") {
+			a.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=WEEKLY;COUNT=5"}}
+		}
+	case connectors.FieldSensitivity:
+		a.Sensitivity = rapid.SampledFrom([]connectors.Sensitivity{connectors.Public, connectors.Private, connectors.Confidential}).Draw(t, "sensitivity")
+	case connectors.FieldAvailability:
+		a.Availability = rapid.SampledFrom([]connectors.Availability{connectors.Busy, connectors.Free, connectors.Tentative, connectors.OutOfOffice}).Draw(t, "availability")
+	case connectors.FieldStatus:
+		a.Status = rapid.SampledFrom([]connectors.Status{connectors.Confirmed, connectors.Unconfirmed, connectors.Cancelled}).Draw(t, "status")
+	case connectors.FieldOrganizer:
+		if rapid.Bool().Draw(t, "organized") {
+			a.Organizer = party(t, 0)
+		}
+	case connectors.FieldAttendees:
+		// Organizer comes before attendees in the order of fields; without
+		// one there is nobody to invite.
+		for i := range rapid.IntRange(0, 4).Draw(t, "attendees") {
+			if a.Organizer.Address != "" {
+				a.Attendees = append(a.Attendees, party(t, i+1))
+			}
+		}
+	default:
+		r.SetText(f, text(t, f, l))
+	}
+}
+
+func party(t *rapid.T, i int) connectors.Party {
+	name := text(t, connectors.FieldName, connectors.Limit{Runes: 40})
+	return connectors.Party{Address: fmt.Sprintf("p%d@example.com", i), Name: name}
+}
+
+// pieces are what breaks mappers: quoting and line ends of every format around,
+// white space, writing directions, what is several code points long.
+func pieces() []string {
+	return []string{" ", "  ", "\t", "\n", "\r\n", "\r", "\n\n", "\u00a0", "\u2003", "\u2028", "\u0085",
+		`"`, `'`, `''`, "`", `\`, `\\`, `\n`, `\N`, `\,`, `\;`, ";", ",", ":", "=", "|", "^", "^n", "^'", "*", "/", "../", "?", "#", "+", "%", "%20", "%00", "%0d%0a",
+		"&", "&amp;", "&#10;", "&lt;", "<", ">", "<b>", "</x>", "]]>", "<!--", "<![CDATA[", "{", "}", "[", "]", `{"d":null}`, `\u0041`, "/Date(0)/", "${x}", "{{x}}", "%s%d",
+		"' or 'a' eq 'a", "--", "null", "BEGIN:VCARD", "END:VEVENT", "\r\nEND:VCARD\r\n", "\r\n --batch", "=?utf-8?q?x?=", "=C3=A4", "data:,x",
+		"é", "e\u0301", "ß", "ſ", "İ", "ı", "Ω", "א", "שלום", "\u202e", "\u200f", "مرحبا", "日本語", "한국어", "👩\u200d🚀", "🇩🇪", "𝔘", "\U0010FFFD",
+		"\x00", "\x07", "\x1f", "\x7f", "\u009f", "\ufeff", "\ufffd", "\ufffe", "\uffff", "\xff", "\xc3",
+		"O'Brien", "Müller & Söhne", "Straße 5", "a", "Z", "0"}
+}
+
+// text draws a text that fits.
+func text(t *rapid.T, f connectors.Field, l connectors.Limit) string {
+	parts := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(pieces()), rapid.StringN(0, 8, -1)), 0, 8).Draw(t, string(f))
+	s := connectors.NormalizeText(f, strings.Join(parts, ""))
+	most := l.Runes
+	if most == 0 {
+		most = 4000
+	}
+	if r := []rune(s); len(r) > most {
+		s = connectors.NormalizeText(f, string(r[:most]))
+	}
+	if s == "" && l.Required {
+		s = "x"
+	}
+	return s
+}
