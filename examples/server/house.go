@@ -13,10 +13,11 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	authzstore "github.com/lockkeeper/lockkeeper/authz/gormstore"
+	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/c4c"
+	"github.com/lockkeeper/lockkeeper/connectors/dav"
 	"github.com/lockkeeper/lockkeeper/examples/server/demo"
-	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	"github.com/lockkeeper/lockkeeper/policy"
 	"github.com/lockkeeper/lockkeeper/secrets"
 	secretstore "github.com/lockkeeper/lockkeeper/secrets/gormstore"
@@ -120,11 +121,11 @@ func (h *house) close() {
 // connect hands the credentials of the embedded systems to the safe, as the
 // tenant's administrator, and notes where the systems are.
 func (h *house) connect(ctx context.Context, s *systems) error {
-	plugins, err := s.mail.plugins()
+	mail, err := dav.Plugin()
 	if err != nil {
 		return err
 	}
-	if h.hub, err = connectors.NewHub(h.az, h.safe, append(plugins, c4c.Plugin())...); err != nil {
+	if h.hub, err = connectors.NewHub(h.az, h.safe, c4c.Plugin(), mail); err != nil {
 		return err
 	}
 	crmSecret, err := h.put(ctx, h.tenant, "crm", s.crmUser, s.crmPassword)
@@ -138,7 +139,12 @@ func (h *house) connect(ctx context.Context, s *systems) error {
 		}
 		m.crm = connectors.Endpoint{Plugin: c4c.Name, URL: s.crmURL, Resource: h.crm, Secret: crmSecret, Roots: s.roots,
 			Options: map[string]string{c4c.OptionOverlap: "10s"}}
-		m.mail = connectors.Endpoint{Plugin: "mem" + u.ID, Resource: child(h.userNode(u.ID), "mailbox")}
+		secret, err := h.put(ctx, h.userNode(u.ID), "mailbox", u.ID, s.passwords[u.ID])
+		if err != nil {
+			return err
+		}
+		m.mail = connectors.Endpoint{Plugin: dav.Name, URL: s.mailURL, Resource: child(h.userNode(u.ID), "mailbox"), Secret: secret, Roots: s.roots,
+			Options: s.mail.options(u.ID)}
 		h.mailboxes = append(h.mailboxes, m)
 	}
 	return nil

@@ -77,6 +77,9 @@ func start(ctx context.Context, c config, stdout, stderr io.Writer, getenv func(
 		return err
 	}
 	defer s.stop()
+	if s.imported != "" && !c.json {
+		fmt.Fprintln(stdout, s.imported)
+	}
 	if err := h.connect(ctx, s); err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ type systems struct {
 	mail      *mailServer
 	passwords map[string][]byte // of each mailbox
 	mailURL   string
+	imported  string // what an import found, in words
 
 	servers []*http.Server
 	done    sync.WaitGroup
@@ -69,7 +70,9 @@ func startSystems(ctx context.Context, dir string, ca *issuer, imports string) (
 		s.crmUser: {Password: string(s.crmPassword)},
 		visitor:   {Password: string(s.visitorPassword), Communication: true}, // no CSRF token, so that one curl line is enough
 	}})
-	s.mail = newMailServer(filepath.Join(dir, "mail"), s.passwords)
+	if s.mail, err = openMailServer(filepath.Join(dir, "mail"), s.passwords); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			s.stop()
@@ -89,27 +92,25 @@ func startSystems(ctx context.Context, dir string, ca *issuer, imports string) (
 		if err = s.crm.Load(b); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, crmFile), err)
 		}
-		if err = s.mail.load(); err != nil {
-			return nil, err
-		}
 	}
 	if s.crmURL, err = s.serve(ca, s.saving(s.crm.Handler(), s.saveCRM)); err != nil {
 		return nil, err
 	}
 	s.crmURL += c4ctest.Path
-	if s.mailURL, err = s.serve(ca, s.saving(s.mail.handler(), s.mail.save)); err != nil {
+	if s.mailURL, err = s.serve(ca, s.mail.handler()); err != nil {
 		return nil, err
 	}
-	s.mailURL += s.mail.path()
 	return s, s.netrc()
 }
 
 // fill puts a new world into both systems and saves it.
 func (s *systems) fill(imports string) error {
 	if imports != "" {
-		if err := s.mail.importDir(imports, demo.Users()[0].ID); err != nil {
+		n, err := s.mail.importDir(imports, demo.Users()[0].ID)
+		if err != nil {
 			return err
 		}
+		s.imported = "Imported into mailbox " + demo.Users()[0].ID + ": " + n.String() + "."
 	} else {
 		w := demo.New(seed, now())
 		if err := seedCRM(s.crm, w.CRM); err != nil {
@@ -120,9 +121,6 @@ func (s *systems) fill(imports string) error {
 				return err
 			}
 		}
-	}
-	if err := s.mail.save(); err != nil {
-		return err
 	}
 	return s.saveCRM() // last: its file says that the filling was complete
 }
