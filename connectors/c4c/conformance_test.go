@@ -1,0 +1,33 @@
+package c4c_test
+
+import (
+	"testing"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/c4c"
+	"github.com/lockkeeper/lockkeeper/connectors/c4c/c4ctest"
+	"github.com/lockkeeper/lockkeeper/connectors/connectortest"
+	"github.com/lockkeeper/lockkeeper/secrets"
+)
+
+// The connector keeps the contract of every connector.
+func TestConformance(t *testing.T) {
+	connectortest.Run(t, connectortest.Harness{
+		New: func(testing.TB) connectortest.System {
+			return connectortest.System{
+				Plugin: c4c.Plugin(),
+				// Pages shorter than most listings of the suite, longer than some.
+				Handler: c4ctest.New(&c4ctest.Options{Users: map[string]c4ctest.User{user: {Password: password}}, PageSize: 3}).Handler(),
+				Path:    c4ctest.Path,
+				Scheme:  secrets.Scheme{Kind: secrets.Basic, Username: user},
+				Secret:  password,
+			}
+		},
+		Shape: func(r *connectors.Record) {
+			if r.Appointment != nil && r.Appointment.Status == connectors.Unconfirmed {
+				r.Appointment.Status = connectors.Confirmed // the CRM has no such meetings
+			}
+		},
+		Repeats: true, // it looks a few minutes back
+	})
+}
