@@ -309,7 +309,7 @@ func (c *collection) get(ctx context.Context, id string) (object, error) {
 		return object{}, err
 	}
 	if err := resp.Err(false); err != nil {
-		return object{err: err}, nil
+		return object{err: err}, nil //nolint:nilerr // the member failed, not the asking
 	}
 	etag := resp.Header.Get("ETag")
 	if etag == "" {

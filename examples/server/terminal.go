@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
-	"github.com/lockkeeper/lockkeeper/connectors/c4c/c4ctest"
 	"github.com/lockkeeper/lockkeeper/examples/server/demo"
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
@@ -130,7 +129,7 @@ func issues(r lksync.Report) (n int) {
 // sampleCRM returns the id of a contact to try things on, "" if there is none.
 func (s *systems) sampleCRM() string {
 	for _, p := range s.crm.All(contactSet) {
-		if id, ok := c4ctest.Props(p)["ObjectID"].(string); ok {
+		if id, ok := p["ObjectID"].(string); ok {
 			return id
 		}
 	}

@@ -19,8 +19,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/authz/sqlite"
+	"github.com/lockkeeper/lockkeeper/connectors"
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
 

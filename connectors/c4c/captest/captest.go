@@ -61,7 +61,7 @@ func Start(t testing.TB) (url, user, password string) {
 	t.Helper()
 	missing := func(what string) {
 		t.Helper()
-		if os.Getenv("CI") == "true" {
+		if os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
 			t.Fatalf("captest: %s: run connectors/c4c/captest/install.sh", what)
 		}
 		t.Skipf("captest: left out what needs SAP's OData server: %s: run connectors/c4c/captest/install.sh", what)

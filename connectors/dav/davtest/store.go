@@ -25,13 +25,6 @@ const (
 	Calendar Collection = "calendars"
 )
 
-func (c Collection) ext() string {
-	if c == Contacts {
-		return ".vcf"
-	}
-	return ".ics"
-}
-
 // MaxObject is the size of the largest object that is taken, in bytes.
 const MaxObject = 8 << 20
 

@@ -1,0 +1,44 @@
+# Two commands matter: make run shows it, make test proves it.
+# Everything a test needs is installed by name: see the target deps.
+
+GO      ?= go
+TOOL     = $(GO) tool -modfile=.ci/tools/go.mod
+# A part that a test needs and does not find fails the test instead of being left out.
+export LOCKKEEPER_REQUIRE = servers
+FUZZTIME ?= 10s
+
+.PHONY: run test deps build lint vuln unit e2e fuzz bench tidy
+
+run: ## the example server: https://localhost:8443
+	$(GO) run ./examples/server
+
+test: deps build lint vuln unit ## everything, against real servers
+
+deps: ## Debian packages and SAP's OData server for tests
+	sh .ci/deps
+	sh connectors/c4c/captest/install.sh
+
+build: ## what users import builds without a C compiler; files are as gofmt and go mod tidy leave them
+	CGO_ENABLED=0 $(GO) build ./...
+	$(GO) vet ./...
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
+	$(GO) mod tidy -diff
+
+lint:
+	$(TOOL) golangci-lint run ./...
+
+vuln: ## calls of functions with known vulnerabilities; says so where the database cannot be reached
+	sh .ci/vuln
+
+unit: ## unit, property, conformance and end-to-end tests, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 40m -p 2 ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	sh .ci/fuzz $(FUZZTIME)
+
+bench: ## the hot paths, compared with a peer or a limit in the same run
+	$(GO) test -run '^$$' -bench . -benchmem ./authz ./secrets ./sync/...
+
+tidy:
+	$(GO) mod tidy
+	cd .ci/tools && $(GO) mod tidy
