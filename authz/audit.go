@@ -203,11 +203,15 @@ func (t *trail) drain() {
 			rs[i] = e.r
 		}
 		err := t.append(rs)
-		if err == nil {
-			t.mu.Lock()
-			t.seq, t.head = seq, head
-			t.mu.Unlock()
+		if err != nil {
+			// The sink may have kept the records although it failed, or
+			// another process may have written: go on from what it holds.
+			// What was refused stays refused.
+			seq, head = t.resume()
 		}
+		t.mu.Lock()
+		t.seq, t.head = seq, head
+		t.mu.Unlock()
 		for _, e := range batch {
 			e.done <- err
 		}
@@ -222,6 +226,17 @@ func (t *trail) append(rs []AuditRecord) (err error) {
 		}
 	}()
 	return t.sink.Append(context.Background(), rs)
+}
+
+// resume returns where the chain in the sink ends, or what was known of it if
+// the sink does not say.
+func (t *trail) resume() (seq uint64, head Hash) {
+	seq, head = t.seq, t.head
+	defer func() { _ = recover() }()
+	if s, h, err := t.sink.Head(context.Background()); err == nil {
+		seq, head = s, h
+	}
+	return seq, head
 }
 
 // Memory keeps the newest audit records as long as the process lives. Safe for
@@ -276,6 +291,7 @@ type JSONLines struct {
 	size int64
 	seq  uint64
 	head Hash
+	torn error // set when the end of the file is not known; nothing is appended to it
 }
 
 // OpenJSONLines opens or creates the file, readable by its owner only, and goes
@@ -328,6 +344,9 @@ func completeLines(f *os.File) (int64, error) {
 
 // Append implements Sink.
 func (j *JSONLines) Append(_ context.Context, rs []AuditRecord) error {
+	if j.torn != nil || len(rs) == 0 {
+		return j.torn
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for _, r := range rs {
@@ -341,8 +360,9 @@ func (j *JSONLines) Append(_ context.Context, rs []AuditRecord) error {
 	}
 	if err != nil {
 		// Take back what may have arrived, so that no later record follows a torn one.
-		if t := j.f.Truncate(j.size); t == nil {
-			_, _ = j.f.Seek(j.size, io.SeekStart)
+		j.torn = j.f.Truncate(j.size)
+		if j.torn == nil {
+			_, j.torn = j.f.Seek(j.size, io.SeekStart)
 		}
 		return err
 	}
@@ -358,18 +378,28 @@ func (j *JSONLines) Head(context.Context) (uint64, Hash, error) { return j.seq, 
 func (j *JSONLines) Close() error { return j.f.Close() }
 
 // ReadJSONLines reads the records that a JSONLines wrote, for Verify. A last
-// line without its end is not a record.
+// line without its end is not a record. A line must be, byte for byte, as it
+// was written: JSON has many spellings, and only one was hashed.
 func ReadJSONLines(r io.Reader) iter.Seq2[AuditRecord, error] {
 	return func(yield func(AuditRecord, error) bool) {
 		br := bufio.NewReaderSize(r, 64<<10)
 		for n := 1; ; n++ {
 			line, err := br.ReadBytes('\n')
+			if errors.Is(err, io.EOF) {
+				return
+			}
 			if err != nil {
+				yield(AuditRecord{}, fmt.Errorf("authz: audit: line %d: %w", n, err))
 				return
 			}
 			var rec AuditRecord
 			if err := json.Unmarshal(line, &rec); err != nil {
 				yield(AuditRecord{}, fmt.Errorf("authz: audit: line %d: not a record", n))
+				return
+			}
+			var b bytes.Buffer
+			if err := json.NewEncoder(&b).Encode(rec); err != nil || !bytes.Equal(b.Bytes(), line) {
+				yield(AuditRecord{}, fmt.Errorf("authz: audit: line %d: not as it was written", n))
 				return
 			}
 			if !yield(rec, nil) {

@@ -30,6 +30,21 @@ func (e Effect) String() string {
 // MarshalText writes the text form.
 func (e Effect) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
+// UnmarshalText reads "allow" or "deny" and, for the zero Effect, "none".
+func (e *Effect) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "allow":
+		*e = Allow
+	case "deny":
+		*e = Deny
+	case "none":
+		*e = 0
+	default:
+		return fmt.Errorf("authz: effect %.16q: want allow or deny", b)
+	}
+	return nil
+}
+
 // Authorization says that a principal holds a role on a resource and on
 // everything below it, or, with Deny, that whatever the role permits is refused
 // there.
@@ -49,6 +64,13 @@ type Authorization struct {
 type Membership struct {
 	Member Principal `json:"member"`
 	Team   Principal `json:"team"`
+}
+
+func (m Membership) valid() error {
+	if m.Member.IsZero() || !m.Team.IsTeam() || m.Member == m.Team {
+		return fmt.Errorf("authz: membership: want a member and another team")
+	}
+	return nil
 }
 
 func (a Authorization) active(now time.Time) bool {

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -95,13 +94,32 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 			return nil, err
 		}
 	}
-	for _, x := range s.Authorizations {
-		if err := a.known(x); err != nil {
-			return nil, fmt.Errorf("authz: load assignments: %s: %w", x.ID, err)
-		}
+	if err := a.valid(s); err != nil {
+		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
 	a.ix.Store(newIndex(cat, s.Authorizations, s.Memberships, s.Revision, a.now))
 	return a, nil
+}
+
+// valid checks assignments as a whole: what cannot be written must not be
+// loaded either, since the index would cut it off or confuse it.
+func (a *Authorizer) valid(s Assignments) error {
+	ids := make(map[uuid.UUID]bool, len(s.Authorizations))
+	for _, x := range s.Authorizations {
+		if err := a.known(x); err != nil {
+			return fmt.Errorf("%s: %w", x.ID, err)
+		}
+		if x.ID == uuid.Nil || ids[x.ID] {
+			return fmt.Errorf("authz: authorization: id %s: missing or used twice", x.ID)
+		}
+		ids[x.ID] = true
+	}
+	for _, m := range s.Memberships {
+		if err := m.valid(); err != nil {
+			return err
+		}
+	}
+	return nested(s.Memberships)
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -119,7 +137,7 @@ func (a *Authorizer) known(x Authorization) error {
 
 // Check says whether a request would be allowed. It records nothing, hands over
 // nothing and does not allocate. The error is for requests that are no
-// questions at all; the Decision is then a refusal too.
+// questions at all, and is then ErrDenied as the Decision is a refusal.
 func (a *Authorizer) Check(ctx context.Context, req Request) (Decision, error) {
 	if a == nil || a.ix.Load() == nil {
 		return Decision{}, ErrDenied
@@ -134,7 +152,7 @@ func (a *Authorizer) Check(ctx context.Context, req Request) (Decision, error) {
 	return d, nil
 }
 
-var errIncomplete = errors.New("authz: check: principal, permission or resource is missing")
+var errIncomplete = fmt.Errorf("authz: check: principal, permission or resource is missing: %w", ErrDenied)
 
 func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if req.Principal.name == "" || req.Permission.name == "" || req.Resource.path == "" {
@@ -182,6 +200,9 @@ func (a *Authorizer) Authorize(ctx context.Context, req Request) (Grant, error) 
 // Permissions returns what the policy knows, with a line of description each.
 func (a *Authorizer) Permissions() iter.Seq2[Permission, string] {
 	return func(yield func(Permission, string) bool) {
+		if a == nil || a.cat == nil {
+			return
+		}
 		for _, p := range a.cat.permissions {
 			if !yield(Permission{p}, a.cat.about[p]) {
 				return
@@ -193,6 +214,9 @@ func (a *Authorizer) Permissions() iter.Seq2[Permission, string] {
 // Roles returns the roles of the policy, each with the permissions it carries.
 func (a *Authorizer) Roles() iter.Seq2[Role, []Permission] {
 	return func(yield func(Role, []Permission) bool) {
+		if a == nil || a.cat == nil {
+			return
+		}
 		for _, r := range a.cat.roles {
 			var ps []Permission
 			for i, p := range a.cat.permissions {

@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/casbin/casbin/v2"
@@ -17,6 +18,48 @@ type meaning struct {
 	ix *index // the assignments that holds() looks at, set under mu
 }
 
+// indexable is the meaning that the index computes, in Casbin's words. A model
+// that means anything else is refused: the index would answer it wrongly.
+const indexable = `
+[request_definition]
+r = sub, act, obj
+[policy_definition]
+p = role, act, eft
+[policy_effect]
+e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
+[matchers]
+m = r.act == p.act && holds(r.sub, p.role, p.eft, r.obj)
+`
+
+// sameMeaning compares every definition of a model with those of indexable,
+// white space and comments apart.
+func sameMeaning(m model.Model) error {
+	want, err := model.NewModelFromString(indexable)
+	if err != nil {
+		return err
+	}
+	words := func(s string) string { return strings.Join(strings.Fields(s), "") }
+	for sec, defs := range want {
+		for key, def := range defs {
+			got := ""
+			if m[sec] != nil && m[sec][key] != nil {
+				got = words(m[sec][key].Value)
+			}
+			if got != words(def.Value) {
+				return fmt.Errorf("%s: want %s: other meanings cannot be answered", key, strings.ReplaceAll(def.Value, "_", "."))
+			}
+		}
+	}
+	for sec, defs := range m {
+		for key := range defs {
+			if want[sec][key] == nil {
+				return fmt.Errorf("%s: not among r, p, e and m: remove it: other meanings cannot be answered", key)
+			}
+		}
+	}
+	return nil
+}
+
 // newMeaning hands the expanded policy to Casbin. holds() is a plain function
 // and not one of Casbin's g relations: those remember their answers, and an
 // answer that was remembered outlives a revocation.
@@ -25,8 +68,8 @@ func newMeaning(c *catalogue) (*meaning, error) {
 	if err != nil {
 		return nil, fmt.Errorf("authz: policy: model.conf: %w", err)
 	}
-	if m["r"] == nil || m["p"] == nil || m["p"]["p"] == nil || len(m["p"]["p"].Tokens) != 3 || len(m["r"]["r"].Tokens) != 3 {
-		return nil, errors.New("authz: policy: model.conf: want r = sub, act, obj and p = role, act, eft")
+	if err := sameMeaning(m); err != nil {
+		return nil, fmt.Errorf("authz: policy: model.conf: %w", err)
 	}
 	e, err := casbin.NewEnforcer(m)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -22,35 +23,64 @@ func (a *Authorizer) Edit(g Grant) Editor { return Editor{a, g} }
 
 const writeAuthorizations = "authz.authorizations.write"
 
+// begin takes the pen: what is checked between begin and end still holds when
+// the change counts, whoever else edits meanwhile.
+func (e Editor) begin() (ix *index, end func(), err error) {
+	if e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+		return nil, nil, fmt.Errorf("authz: zero editor: %w", ErrDenied)
+	}
+	e.a.writing.Lock()
+	return e.a.ix.Load(), e.a.writing.Unlock, nil
+}
+
+func (e Editor) covers(r Resource) error { return e.g.Covers(Permission{writeAuthorizations}, r) }
+
 // Assign gives a role. The Grant must cover the resource, and nobody can give
 // what they do not hold: the giver needs every permission of the role on that
-// resource, or a role that the policy allows to hand this one out, which does
-// not go to the giver. It returns the id.
+// resource and must be denied none of them below it, or a role that the policy
+// allows to hand this one out, which does not go to the giver. Of a giver that
+// acts on behalf of another, both must be able to give. It returns the id.
 func (e Editor) Assign(ctx context.Context, x Authorization) (uuid.UUID, error) {
+	ix, end, err := e.begin()
+	if err != nil {
+		return uuid.Nil, err
+	}
+	defer end()
 	if err := e.covers(x.Resource); err != nil {
 		return uuid.Nil, err
 	}
 	if err := e.a.known(x); err != nil {
 		return uuid.Nil, err
 	}
-	if err := e.mayGive(x); err != nil {
+	if err := e.mayGive(ix, x); err != nil {
 		return uuid.Nil, err
 	}
 	x.ID, x.GrantedBy = newID(), e.g.g.req.Principal
-	return x.ID, e.change(ctx, x.Resource, Change{Reason: x.Reason, Add: []Authorization{x}})
+	if err := e.change(ctx, x.Resource, Change{Reason: x.Reason, Add: []Authorization{x}}); err != nil {
+		return uuid.Nil, err
+	}
+	return x.ID, nil
 }
 
-// Revoke ends an Authorization. An id that is not known is ErrUnknown.
+// Revoke ends an Authorization. To end a deny is to give back what it took, and
+// needs what giving needs. An id that is not known is ErrUnknown.
 func (e Editor) Revoke(ctx context.Context, id uuid.UUID, reason string) error {
-	if e.a == nil || e.g.g == nil {
-		return fmt.Errorf("authz: zero editor: %w", ErrDenied)
+	ix, end, err := e.begin()
+	if err != nil {
+		return err
 	}
-	x, ok := e.a.ix.Load().all[id]
+	defer end()
+	x, ok := ix.all[id]
 	if !ok {
 		return fmt.Errorf("authz: revoke %s: %w", id, ErrUnknown)
 	}
 	if err := e.covers(x.Resource); err != nil {
 		return err
+	}
+	if x.Effect == Deny {
+		if err := e.mayGive(ix, x); err != nil {
+			return err
+		}
 	}
 	return e.change(ctx, x.Resource, Change{Reason: reason, Remove: []uuid.UUID{id}})
 }
@@ -58,114 +88,130 @@ func (e Editor) Revoke(ctx context.Context, id uuid.UUID, reason string) error {
 // Join makes a principal a member of a team. Since a member holds what the team
 // holds, the giver must be allowed to give each of those roles.
 func (e Editor) Join(ctx context.Context, m Membership, reason string) error {
-	if m.Member.IsZero() || !m.Team.IsTeam() || m.Member == m.Team {
-		return fmt.Errorf("authz: membership: want a member and another team")
+	if err := m.valid(); err != nil {
+		return err
 	}
-	return e.membership(ctx, m, Change{Reason: reason, Join: []Membership{m}})
-}
-
-// Leave ends a membership.
-func (e Editor) Leave(ctx context.Context, m Membership, reason string) error {
-	return e.membership(ctx, m, Change{Reason: reason, Leave: []Membership{m}})
-}
-
-func (e Editor) membership(ctx context.Context, m Membership, c Change) error {
-	if e.a == nil || e.g.g == nil {
-		return fmt.Errorf("authz: zero editor: %w", ErrDenied)
+	ix, end, err := e.begin()
+	if err != nil {
+		return err
 	}
-	ix := e.a.ix.Load()
+	defer end()
 	ms := make([]Membership, 0, len(ix.members)+1)
 	for x := range ix.members {
 		ms = append(ms, x)
 	}
-	if len(c.Join) > 0 {
-		ms = append(ms, m)
-		if reaches(ms, m.Team, m.Member, 0) {
-			return fmt.Errorf("authz: membership: %s would be a member of itself", m.Team)
-		}
-		for _, x := range ms {
-			if deepest(ms, x.Member, 0) > maxTeamDepth {
-				return fmt.Errorf("authz: membership: teams nested deeper than %d", maxTeamDepth)
-			}
-		}
+	if err := nested(append(ms, m)); err != nil {
+		return err
 	}
-	on := e.g.g.req.Resource
+	return e.membership(ctx, ix, m, Allow, Change{Reason: reason, Join: []Membership{m}})
+}
+
+// Leave ends a membership. What the team is denied was denied to the member
+// too, so that leaving gives it back and needs what giving needs. A membership
+// that is not known is ErrUnknown.
+func (e Editor) Leave(ctx context.Context, m Membership, reason string) error {
+	ix, end, err := e.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	if !ix.members[m] {
+		return fmt.Errorf("authz: membership of %s in %s: %w", m.Member, m.Team, ErrUnknown)
+	}
+	return e.membership(ctx, ix, m, Deny, Change{Reason: reason, Leave: []Membership{m}})
+}
+
+// membership changes one when the giver may give all that comes with it: what
+// the team holds with the effect named.
+func (e Editor) membership(ctx context.Context, ix *index, m Membership, gives Effect, c Change) error {
 	for _, t := range append([]Principal{m.Team}, ix.teams[m.Team]...) {
 		for _, x := range ix.held[t] {
 			if err := e.covers(x.Resource); err != nil {
 				return err
 			}
 			x.Principal = m.Member
-			if len(c.Join) > 0 && x.Effect == Allow {
-				if err := e.mayGive(x); err != nil {
+			if x.Effect == gives {
+				if err := e.mayGive(ix, x); err != nil {
 					return err
 				}
 			}
 		}
 	}
+	on := e.g.g.req.Resource
 	if err := e.covers(on); err != nil {
 		return err
 	}
 	return e.change(ctx, on, c)
 }
 
-// reaches reports whether a member is, through teams, in a team.
-func reaches(ms []Membership, member, team Principal, depth int) bool {
-	if member == team || depth > maxTeamDepth {
-		return true
-	}
-	for _, m := range ms {
-		if m.Member == member && reaches(ms, m.Team, team, depth+1) {
-			return true
+// mayGive asks it of everybody who gives: who acts, and for whom.
+func (e Editor) mayGive(ix *index, x Authorization) error {
+	for _, giver := range []Principal{e.g.g.req.Principal, e.g.g.req.OnBehalfOf} {
+		if giver.IsZero() {
+			continue
+		}
+		if why := e.a.cannotGive(ix, giver, x); why != "" {
+			return fmt.Errorf("authz: %s on %s: %s %s and cannot give it: %w", x.Role, x.Resource, giver, why, ErrDenied)
 		}
 	}
-	return false
+	return nil
 }
 
-func (e Editor) covers(r Resource) error {
-	if e.a == nil || e.g.g == nil || e.g.g.a != e.a {
-		return fmt.Errorf("authz: zero editor: %w", ErrDenied)
+// cannotGive says why a giver cannot give a role on a resource, "" if it can.
+func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) string {
+	set := a.cat.sets[x.Role.name]
+	// Whoever gives on a resource gives below it too, past every deny there,
+	// and past those that begin tomorrow.
+	now := ix.now()
+	for _, holder := range append([]Principal{giver}, ix.teams[giver]...) {
+		for _, h := range ix.held[holder] {
+			ended := !h.Until.IsZero() && !now.Before(h.Until)
+			if h.Effect != Deny || ended || !x.Resource.Contains(h.Resource) && !h.Resource.Contains(x.Resource) {
+				continue
+			}
+			denied := a.cat.sets[h.Role.name]
+			if bit, ok := a.cat.number[writeAuthorizations]; ok && denied.has(bit) {
+				return fmt.Sprintf("is denied %s on %s", h.Role, h.Resource)
+			}
+			for i := range a.cat.permissions {
+				if set.has(i) && denied.has(i) {
+					return fmt.Sprintf("is denied %s on %s", h.Role, h.Resource)
+				}
+			}
+		}
 	}
-	return e.g.Covers(Permission{writeAuthorizations}, r)
-}
-
-func (e Editor) mayGive(x Authorization) error {
-	ix, giver := e.a.ix.Load(), e.g.g.req.Principal
 	missing := ""
-	for i, p := range e.a.cat.permissions {
-		if e.a.cat.sets[x.Role.name].has(i) && !ix.decide(giver, i, x.Resource).Allowed {
+	for i, p := range a.cat.permissions {
+		if set.has(i) && !ix.decide(giver, i, x.Resource).Allowed {
 			missing = p
 			break
 		}
 	}
 	if missing == "" {
-		return nil
+		return ""
 	}
 	if x.Principal != giver && !slices.Contains(ix.teams[giver], x.Principal) {
-		for role, may := range e.a.cat.mayGive {
+		for role, may := range a.cat.mayGive {
 			if slices.Contains(may, x.Role.name) && ix.holds(giver, role, Allow, x.Resource) && !ix.holds(giver, role, Deny, x.Resource) {
-				return nil
+				return ""
 			}
 		}
 	}
-	return fmt.Errorf("authz: assign %s on %s: %s does not hold %s there and cannot give it: %w", x.Role, x.Resource, giver, missing, ErrDenied)
+	return "does not hold " + missing + " there"
 }
 
+// change records, stores and publishes a change, in this order. The caller has
+// the pen.
 func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 	a := e.a
-	a.writing.Lock()
-	defer a.writing.Unlock()
-	// The recorded decision is the Grant's, applied now; recorded before it counts.
-	now := a.now()
+	ix, now := a.ix.Load(), a.now()
 	req := e.g.g.req
 	req.Resource, req.Cause = on, e.g.g.d.ID
-	d := e.g.g.d
-	d.ID = newID()
-	c.Author, c.Time = req.Principal, now
-	if err := a.trail.write(ctx, record(now, req, d)); err != nil {
-		return err
+	d := a.decide(ix, req)
+	if !d.Allowed {
+		return &DeniedError{req, d}
 	}
-	ix := a.ix.Load()
+	d.ID = newID()
 	s := Assignments{Revision: ix.revision}
 	for _, x := range ix.all {
 		s.Authorizations = append(s.Authorizations, x)
@@ -173,29 +219,57 @@ func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 	for m := range ix.members {
 		s.Memberships = append(s.Memberships, m)
 	}
-	c.Revision = s.Revision + 1
+	c.Revision, c.Author, c.Time = s.Revision+1, req.Principal, now
+	r := record(now, req, d)
+	r.Reason += c.summary(ix)
+	if err := a.trail.write(ctx, r); err != nil {
+		return err
+	}
 	s, err := a.apply(ctx, s, c)
 	if err != nil {
+		// The store knows better: another process changed it, or it kept the
+		// change although it failed.
+		if s, lerr := a.store.Load(ctx); lerr == nil && s.Revision > ix.revision && a.valid(s) == nil {
+			a.ix.Store(newIndex(a.cat, s.Authorizations, s.Memberships, s.Revision, a.now))
+		}
 		return err
 	}
 	a.ix.Store(newIndex(a.cat, s.Authorizations, s.Memberships, s.Revision, a.now))
 	return nil
 }
 
+// summary says in the audit trail what is changed: names and ids only.
+func (c Change) summary(ix *index) string {
+	var b strings.Builder
+	for _, x := range c.Add {
+		fmt.Fprintf(&b, "; assigns %s %s to %s on %s as %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+	}
+	for _, id := range c.Remove {
+		x := ix.all[id]
+		fmt.Fprintf(&b, "; revokes %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, id)
+	}
+	for _, m := range c.Join {
+		fmt.Fprintf(&b, "; %s joins %s", m.Member, m.Team)
+	}
+	for _, m := range c.Leave {
+		fmt.Fprintf(&b, "; %s leaves %s", m.Member, m.Team)
+	}
+	return b.String()
+}
+
 // apply validates a change, makes it durable and returns what it leads to.
 func (a *Authorizer) apply(ctx context.Context, s Assignments, c Change) (Assignments, error) {
-	for _, x := range c.Add {
-		if err := a.known(x); err != nil {
-			return s, err
-		}
-	}
 	if len(c.Reason) > 1024 {
 		return s, fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
+	}
+	next := c.apply(s)
+	if err := a.valid(next); err != nil {
+		return s, err
 	}
 	if err := a.store.Apply(ctx, c); err != nil {
 		return s, fmt.Errorf("authz: change: %w", err)
 	}
-	return c.apply(s), nil
+	return next, nil
 }
 
 // Authorizations returns what stands on a resource, above it or below it,

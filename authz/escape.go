@@ -19,6 +19,8 @@ func checkSegment(s string) error {
 	switch {
 	case s == "":
 		return fmt.Errorf("empty")
+	case s == "." || s == "..":
+		return fmt.Errorf("%s means another place in many notations of paths", s)
 	case len(s) > MaxSegment:
 		return fmt.Errorf("%d bytes, %d at most", len(s), MaxSegment)
 	case !utf8.ValidString(s):

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -12,11 +11,10 @@ import (
 type Grant struct{ g *grant }
 
 type grant struct {
-	a        *Authorizer
-	req      Request
-	d        Decision
-	expires  time.Time
-	revision atomic.Uint64 // newest revision under which the decision was found to hold
+	a       *Authorizer
+	req     Request
+	d       Decision
+	expires time.Time
 }
 
 func (a *Authorizer) mint(req Request, d Decision, now time.Time) Grant {
@@ -24,14 +22,13 @@ func (a *Authorizer) mint(req Request, d Decision, now time.Time) Grant {
 	if !d.until.IsZero() && d.until.Before(g.expires) {
 		g.expires = d.until
 	}
-	g.revision.Store(d.Revision)
 	return Grant{g}
 }
 
 // Covers is nil while the Grant allows a permission on a resource, which must
 // be the one granted or below it. Otherwise it says why not with an error that
-// is ErrDenied. Once the assignments have changed the decision is made anew, so
-// that a revocation ends a live Grant at its next use.
+// is ErrDenied. The decision is made anew at every use, so that a revocation, or
+// a deny that begins meanwhile, ends a live Grant at its next use.
 func (g Grant) Covers(p Permission, r Resource) error {
 	switch {
 	case g.g == nil:
@@ -45,17 +42,10 @@ func (g Grant) Covers(p Permission, r Resource) error {
 	}
 	// A deny may stand below the resource that was granted, so a narrower
 	// use is a question of its own.
-	ix := g.g.a.ix.Load()
-	if r == g.g.req.Resource && ix.revision == g.g.revision.Load() {
-		return nil
-	}
 	req := g.g.req
 	req.Resource = r
-	if d := g.g.a.decide(ix, req); !d.Allowed {
+	if d := g.g.a.decide(g.g.a.ix.Load(), req); !d.Allowed {
 		return &DeniedError{req, d}
-	}
-	if r == g.g.req.Resource {
-		g.g.revision.Store(ix.revision)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,19 +56,43 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	return ix
 }
 
-// deepest returns how many teams are nested above a member, to refuse what
-// newIndex would cut off.
-func deepest(ms []Membership, from Principal, seen int) int {
-	if seen > maxTeamDepth {
-		return seen
-	}
-	best := seen
+// nested refuses what newIndex would cut off or never end: teams in a circle
+// and teams nested too deeply.
+func nested(ms []Membership) error {
+	direct := make(map[Principal][]Principal)
 	for _, m := range ms {
-		if m.Member == from {
-			best = max(best, deepest(ms, m.Team, seen+1))
+		direct[m.Member] = append(direct[m.Member], m.Team)
+	}
+	above := make(map[Principal]int, len(direct)) // teams above, once known
+	var measure func(p Principal, below int) (int, error)
+	measure = func(p Principal, below int) (int, error) {
+		if n, ok := above[p]; ok {
+			return n, nil
+		}
+		if below > maxTeamDepth {
+			return 0, fmt.Errorf("authz: membership: teams in a circle or nested deeper than %d, at %s", maxTeamDepth, p)
+		}
+		best := 0
+		for _, t := range direct[p] {
+			n, err := measure(t, below+1)
+			if err != nil {
+				return 0, err
+			}
+			best = max(best, n+1)
+		}
+		above[p] = best
+		return best, nil
+	}
+	for p := range direct {
+		n, err := measure(p, 0)
+		if err != nil {
+			return err
+		}
+		if n > maxTeamDepth {
+			return fmt.Errorf("authz: membership: teams nested deeper than %d above %s", maxTeamDepth, p)
 		}
 	}
-	return best
+	return nil
 }
 
 // decide answers for one principal. It allocates nothing.

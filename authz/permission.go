@@ -35,8 +35,13 @@ func (p Permission) String() string { return p.name }
 // MarshalText writes the name.
 func (p Permission) MarshalText() ([]byte, error) { return []byte(p.name), nil }
 
-// UnmarshalText reads a name.
+// UnmarshalText reads a name; empty text is the zero Permission, which a
+// recorded refusal may hold.
 func (p *Permission) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*p = Permission{}
+		return nil
+	}
 	*p, err = ParsePermission(string(b))
 	return err
 }

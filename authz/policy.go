@@ -63,7 +63,14 @@ func rows(fsys fs.FS, name string) ([]row, error) {
 		}
 		out = append(out, r)
 	}
-	return out, sc.Err()
+	if err := sc.Err(); err != nil {
+		n := 1
+		if len(out) > 0 {
+			n = out[len(out)-1].line + 1
+		}
+		return nil, row{file: name, line: n}.errorf("here or after: %v: shorten the line", err)
+	}
+	return out, nil
 }
 
 func readPolicyFile(fsys fs.FS, name string) (string, error) {
@@ -131,7 +138,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		return err
 	}
 	direct := map[string]bitset{}
-	includes := map[string][]string{}
+	includes := map[string][]row{}
 	var links []row
 	seen := map[string]row{}
 	for _, r := range rs {
@@ -157,7 +164,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		case "g", "d":
 			links = append(links, r)
 			if r.fields[0] == "g" {
-				includes[role] = append(includes[role], r.fields[2])
+				includes[role] = append(includes[role], r)
 			} else {
 				c.mayGive[role] = append(c.mayGive[role], r.fields[2])
 			}
@@ -215,18 +222,20 @@ func (c *catalogue) add(set bitset, name string) bool {
 	return found
 }
 
-func expand(role string, direct map[string]bitset, includes map[string][]string, into bitset, path []string) error {
-	if slices.Contains(path, role) {
-		return fmt.Errorf("authz: policy: roles.csv: roles include each other in a circle: %s: remove one of the g rows", strings.Join(append(path, role), " > "))
-	}
-	if len(path) >= maxRoleDepth {
-		return fmt.Errorf("authz: policy: roles.csv: %s: roles nested deeper than %d", path[0], maxRoleDepth)
-	}
+func expand(role string, direct map[string]bitset, includes map[string][]row, into bitset, path []string) error {
 	for i, w := range direct[role] {
 		into[i] |= w
 	}
+	path = append(path, role)
 	for _, r := range includes[role] {
-		if err := expand(r, direct, includes, into, append(path, role)); err != nil {
+		next := r.fields[2]
+		if slices.Contains(path, next) {
+			return r.errorf("roles include each other in a circle, %s: remove one of these g rows", strings.Join(append(path, next), " > "))
+		}
+		if len(path) >= maxRoleDepth {
+			return r.errorf("roles nested deeper than %d, %s: include %s directly", maxRoleDepth, strings.Join(append(path, next), " > "), next)
+		}
+		if err := expand(next, direct, includes, into, path); err != nil {
 			return err
 		}
 	}

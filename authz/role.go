@@ -31,5 +31,12 @@ func (r Role) String() string { return r.name }
 // MarshalText writes the name.
 func (r Role) MarshalText() ([]byte, error) { return []byte(r.name), nil }
 
-// UnmarshalText reads a name.
-func (r *Role) UnmarshalText(b []byte) (err error) { *r, err = ParseRole(string(b)); return err }
+// UnmarshalText reads a name; empty text is the zero Role.
+func (r *Role) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*r = Role{}
+		return nil
+	}
+	*r, err = ParseRole(string(b))
+	return err
+}
