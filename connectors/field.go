@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -205,27 +206,30 @@ func (r *Record) SetText(f Field, s string) bool {
 
 // NormalizeText brings a text to the one form in which this module carries it,
 // so that a value survives a round trip through any system: valid UTF-8, line
-// ends LF, no control characters, no white space at either end, and in fields
-// of one line no line ends at all. Normalising twice changes nothing.
+// ends LF, no control characters, nothing that XML cannot hold, no white space
+// at either end, and in fields of one line no line ends at all. Normalising
+// twice changes nothing.
 func NormalizeText(f Field, s string) string {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
 	}
 	s = strings.ReplaceAll(s, "\r\n", "\n")
-	s = strings.ReplaceAll(s, "\r", "\n")
 	many := f == FieldNote || f == FieldDescription || f == FieldStreet
 	s = strings.Map(func(c rune) rune {
 		switch {
-		case c == '\n' && many:
-			return c
-		case c == '\n' || c == '\t':
+		case c == '\n' || c == '\r' || c == '\u0085' || c == '\u2028' || c == '\u2029': // whatever a system calls a line end
+			if many {
+				return '\n'
+			}
 			return ' '
-		case c < 0x20 || c == 0x7f || c == '\uFEFF':
+		case c == '\t':
+			return ' '
+		case unicode.IsControl(c) || c == '\uFEFF' || c == '\uFFFE' || c == '\uFFFF':
 			return -1
 		}
 		return c
 	}, s)
-	if many {
+	if strings.Contains(s, " \n") || strings.Contains(s, "\u00a0\n") {
 		lines := strings.Split(s, "\n")
 		for i := range lines {
 			lines[i] = strings.TrimRight(lines[i], " \u00a0")
@@ -302,6 +306,9 @@ func Diff(a, b *Record, fields []Field) []Field {
 // CopyField makes dst say in a field what src says. Both must be of one kind;
 // otherwise nothing happens.
 func CopyField(dst, src *Record, f Field) {
+	if dst.Kind != src.Kind {
+		return
+	}
 	if p, q := dst.text(f), src.text(f); p != nil && q != nil {
 		*p = *q
 		return

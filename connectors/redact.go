@@ -68,3 +68,18 @@ func (p Party) LogValue() slog.Value { return slog.StringValue("party") }
 
 // MarshalText returns ErrContent.
 func (p Party) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (p Party) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints no content.
+func (r Recurrence) Format(f fmt.State, _ rune) { fmt.Fprint(f, "recurrence") }
+
+// LogValue logs no content.
+func (r Recurrence) LogValue() slog.Value { return slog.StringValue("recurrence") }
+
+// MarshalText returns ErrContent.
+func (r Recurrence) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (r Recurrence) GobEncode() ([]byte, error) { return nil, ErrContent }
