@@ -457,6 +457,8 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed = true; return nil }
 
+func is(err, target error) bool { return errors.Is(err, target) }
+
 func TestStoreOutageStopsClients(t *testing.T) {
 	w := newWorld(t)
 	ref := newRef(t, "tenants/acme", "crm")

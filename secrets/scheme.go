@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Kind is how a secret is used.
@@ -50,12 +51,17 @@ func (s Scheme) valid() error {
 	case Bearer:
 	case SAMLBearer:
 		u, err := url.Parse(s.TokenURL)
-		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || !(u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())) {
+		if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || originOf(u) == "" || !(u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())) {
 			return bad("token_url", "https://host/path")
 		}
 		for _, f := range [][2]string{{"client_id", s.ClientID}, {"issuer", s.Issuer}, {"subject", s.Subject}, {"audience", s.Audience}, {"certificate", s.Certificate}} {
 			if f[1] == "" || len(f[1]) > 16<<10 {
 				return bad(f[0], "a value")
+			}
+		}
+		for _, f := range [][2]string{{"token_url", s.TokenURL}, {"client_id", s.ClientID}, {"issuer", s.Issuer}, {"subject", s.Subject}, {"name_format", s.NameFormat}, {"audience", s.Audience}} {
+			if !inXML(f[1]) {
+				return bad(f[0], "no control characters")
 			}
 		}
 		if s.Lifetime < 0 || s.Lifetime > time.Hour {
@@ -65,6 +71,13 @@ func (s Scheme) valid() error {
 		return bad("kind", "basic, bearer or saml-bearer")
 	}
 	return nil
+}
+
+// inXML reports whether a text comes out of an XML document as it went in.
+func inXML(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff
+	})
 }
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }
