@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"encoding/pem"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -98,6 +99,11 @@ func (s *Server) Roots() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(s.ts.Certificate())
 	return p
+}
+
+// PEM returns the certificate of a started server.
+func (s *Server) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.ts.Certificate().Raw})
 }
 
 // Requests returns how many requests came in.

@@ -30,6 +30,7 @@ const (
 type Server struct {
 	URL    string
 	Roots  *x509.CertPool
+	PEM    []byte // the certificate in Roots
 	client *http.Client
 	users  map[string]string
 }
@@ -65,7 +66,8 @@ func Start(t testing.TB, users map[string]string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certFile := write("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})))
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
+	certFile := write("cert.pem", string(certPEM))
 	keyFile := write("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
 	var passwords strings.Builder
 	for u, p := range users {
@@ -104,7 +106,7 @@ level = warning
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
-	s := &Server{URL: "https://" + addr, Roots: roots, users: users, client: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
+	s := &Server{URL: "https://" + addr, Roots: roots, PEM: certPEM, users: users, client: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
