@@ -62,8 +62,24 @@ type Fault struct {
 	Write bool   // matches only create, update and delete
 	Skip  int    // how many matching calls pass first
 	After bool   // the call takes effect and its answer is lost; otherwise nothing happens
-	Item  int    // for a write: 1-based record that fails alone; 0: the whole call
+	Item  int    // 1-based record of a write or of a get that fails alone; 0: the whole call
 	Err   error  // nil: connectors.ErrUnavailable, or ErrUnknownOutcome with After
+
+	// Wait makes the call slow and nothing else go wrong: it goes on when the
+	// channel is closed, or ends with its context. Arrived is called before.
+	Wait    <-chan struct{}
+	Arrived func()
+}
+
+func (f *Fault) matches(verb string) bool {
+	switch verb {
+	case "create", "update", "delete":
+	default:
+		if f.Write {
+			return false
+		}
+	}
+	return f.Verb == "" || f.Verb == verb
 }
 
 // New makes an empty system.
@@ -226,7 +242,7 @@ func Writes(l []Entry) (n int) {
 func (s *System) fault(verb string) *Fault {
 	for i := range s.faults {
 		f := &s.faults[i]
-		if f.Verb != "" && f.Verb != verb || f.Write && verb != "create" && verb != "update" && verb != "delete" {
+		if !f.matches(verb) {
 			continue
 		}
 		if f.Skip > 0 {
@@ -249,7 +265,8 @@ type driver struct{ s *System }
 
 var _ connectors.Driver = driver{}
 
-// enter starts a call: it must be alive, and may meet a fault.
+// enter starts a call: it must be alive, and may meet a fault. The lock is held,
+// except while a slow call waits.
 func (d driver) enter(ctx context.Context, c connectors.Call, verb string, k connectors.Kind, ids []string) (*Fault, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
@@ -259,6 +276,19 @@ func (d driver) enter(ctx context.Context, c connectors.Call, verb string, k con
 	}
 	d.s.ledger = append(d.s.ledger, Entry{verb, k, ids})
 	f := d.s.fault(verb)
+	if f != nil && f.Wait != nil {
+		d.s.mu.Unlock()
+		defer d.s.mu.Lock()
+		if f.Arrived != nil {
+			f.Arrived()
+		}
+		select {
+		case <-f.Wait:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, &connectors.Error{Class: connectors.ErrUnavailable, Cause: ctx.Err()}
+		}
+	}
 	if f != nil && !f.After && f.Item == 0 {
 		return nil, &connectors.Error{Class: f.Err}
 	}
@@ -329,6 +359,9 @@ func (d driver) Get(ctx context.Context, c connectors.Call, k connectors.Kind, i
 	if err != nil {
 		return nil, err
 	}
+	if f != nil && f.Item == 0 {
+		return nil, &connectors.Error{Class: f.Err}
+	}
 	out := make([]connectors.Result, len(ids))
 	for i, id := range ids {
 		if it := d.s.kinds[k].items[id]; it != nil && !it.gone {
@@ -347,8 +380,12 @@ func (d driver) Get(ctx context.Context, c connectors.Call, k connectors.Kind, i
 func (d driver) Find(ctx context.Context, c connectors.Call, k connectors.Kind, keys []string) (map[string][]connectors.Change, error) {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
-	if _, err := d.enter(ctx, c, "find", k, nil); err != nil {
+	f, err := d.enter(ctx, c, "find", k, nil)
+	if err != nil {
 		return nil, err
+	}
+	if f != nil {
+		return nil, &connectors.Error{Class: f.Err}
 	}
 	out := map[string][]connectors.Change{}
 	for _, it := range d.s.kinds[k].items {
@@ -366,8 +403,12 @@ func (d driver) Find(ctx context.Context, c connectors.Call, k connectors.Kind, 
 func (d driver) List(ctx context.Context, c connectors.Call, k connectors.Kind, after string, limit int) (connectors.IDs, error) {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
-	if _, err := d.enter(ctx, c, "list", k, nil); err != nil {
+	f, err := d.enter(ctx, c, "list", k, nil)
+	if err != nil {
 		return connectors.IDs{}, err
+	}
+	if f != nil {
+		return connectors.IDs{}, &connectors.Error{Class: f.Err}
 	}
 	var ids []string
 	for id, it := range d.s.kinds[k].items {
