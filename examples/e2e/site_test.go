@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,14 +33,14 @@ import (
 
 // site says where everything is. It goes to child processes as JSON.
 type site struct {
-	Dir                    string
-	CRM, CRMUser, CRMPass  string
-	Mail                   string
-	MailPEM                []byte
-	Contacts, Calendar     string // paths of the collections, %s being the user
-	MailUsers              map[string]string
-	Winner                 lksync.Winner
-	Settle, Overlap, Ahead time.Duration
+	Dir                   string
+	CRM, CRMUser, CRMPass string
+	Mail                  string
+	MailPEM               []byte
+	Contacts, Calendar    string // paths of the collections, %s being the user
+	MailUsers             map[string]string
+	Winner                lksync.Winner
+	Settle, Overlap       time.Duration
 }
 
 // house is lockkeeper put together on a site.
@@ -51,9 +52,10 @@ type house struct {
 	engine *lksync.Engine
 	refs   map[string]secrets.Ref
 	worker authz.Principal
+	ahead  atomic.Int64 // seconds that the engine's clock is ahead, so that no two rounds share one
 }
 
-func (s site) open(ctx context.Context) (*house, error) {
+func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, error) {
 	h := &house{site: s, refs: map[string]secrets.Ref{}}
 	var errs []error
 	check := func(err error) { errs = append(errs, err) }
@@ -91,8 +93,8 @@ func (s site) open(ctx context.Context) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.engine = lksync.New(h.az, states, &lksync.Options{SweepEvery: time.Nanosecond, Settle: s.Settle,
-		Clock: func() time.Time { return time.Now().Add(s.Ahead) }})
+	h.engine = lksync.New(h.az, states, &lksync.Options{SweepEvery: time.Nanosecond, Settle: s.Settle, Progress: progress,
+		Clock: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load()) * time.Second) }})
 	put := func(owner, name, user, password string) error {
 		ref, err := secrets.NewRef(at(owner), name)
 		if err != nil {
@@ -193,7 +195,7 @@ func startWith(t *testing.T, s site, lax bool, users ...string) *world {
 	tr := &http.Transport{}
 	w.http = &http.Client{Transport: tr, Timeout: 30 * time.Second}
 	t.Cleanup(tr.CloseIdleConnections)
-	w.house, err = s.open(t.Context())
+	w.house, err = s.open(t.Context(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.safe.Close()) })
 	for _, u := range users {
@@ -206,6 +208,7 @@ func startWith(t *testing.T, s site, lax bool, users ...string) *world {
 // sync runs one round.
 func (w *world) sync(user string) lksync.Report {
 	w.t.Helper()
+	w.ahead.Add(1)
 	r, err := w.engine.Sync(w.t.Context(), w.worker, w.pairs[user])
 	require.NoError(w.t, err)
 	return r
