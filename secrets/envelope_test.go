@@ -145,6 +145,37 @@ func TestMixedEnvelopesAreRefused(t *testing.T) {
 	}
 }
 
+// The commitment is checked for itself, not only as part of what is
+// authenticated: an envelope that a holder of the key made with another
+// commitment, and that is right in everything else, does not open.
+func TestTheCommitmentIsChecked(t *testing.T) {
+	k, at := testKey(1), testPlace()
+	ctx := at.bytes()
+	for _, flip := range []byte{0, 1} {
+		out := make([]byte, offWrapped)
+		out[0], out[1] = envelopeVersion, envelopeSuite
+		copy(out[offKeyID:], k.id[:])
+		out[offSalt-1] = byte(k.version)
+		wrap, err := derive(k, out[:offCommitment], ctx)
+		require.NoError(t, err)
+		copy(out[offCommitment:], wrap[32:])
+		out[offWrapped-1] ^= flip
+		kw, err := gcm(wrap[:32])
+		require.NoError(t, err)
+		dek := make([]byte, 32)
+		out = kw.Seal(out, nil, dek, append(bytes.Clone(out[:offWrapped]), ctx...))
+		body, err := gcm(dek)
+		require.NoError(t, err)
+		out = body.Seal(out, nil, []byte("x"), append([]byte{1, 1}, ctx...))
+		_, err = open(k, at, out)
+		if flip == 0 {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, ErrTampered)
+	}
+}
+
 func TestPlacesNeverShareAnEncoding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOfN(rapid.SampledFrom([]rune("ab\x00\x01/")), 0, 4, -1)
@@ -286,7 +317,9 @@ func TestLimitedAtItsEdges(t *testing.T) {
 // the tenant's key, the fresh data key, its wrap and the commitment cost.
 // Measured once, on two shared cores with AES instructions:
 //
-//	RATIOS
+//	        100 B   1 KiB   16 KiB   1 MiB
+//	Seal     3.4x    3.2x     1.3x    1.0x
+//	Open     4.0x    3.0x     1.2x    1.2x
 func BenchmarkSeal(b *testing.B) {
 	k, at := testKey(1), testPlace()
 	for _, n := range sizes() {

@@ -235,6 +235,8 @@ func TestNothingPrintsASecret(t *testing.T) {
 		}
 	}
 	require.Equal(t, "secret tenants/acme/secrets/basic", fmt.Sprintf("%+v", f.values["basic handle"]))
+	require.Equal(t, "safe", fmt.Sprintf("%+v", f.values["safe"]), "and its insides, which may be changing, are left alone")
+	require.Equal(t, "keyring", fmt.Sprintf("%+v", f.values["keyring"]))
 }
 
 func mapKey(v any) any {

@@ -252,7 +252,10 @@ func TestReplacedFile(t *testing.T) {
 	require.ErrorIs(t, a.AddKey(t.Context(), "acme", key(2)), local.ErrBusy, "an older copy came back")
 	_, err := a.Keys(t.Context(), "acme")
 	require.ErrorIs(t, err, local.ErrBusy)
-	_, other := create(t, "")
+	b, other := create(t, "")
+	for v := range uint32(5) { // newer than the one it replaces
+		require.NoError(t, b.AddKey(t.Context(), "acme", key(v+1)))
+	}
 	require.NoError(t, os.Rename(other, path))
 	require.ErrorIs(t, a.AddKey(t.Context(), "acme", key(2)), local.ErrBusy, "another keyring")
 	require.NoError(t, os.Remove(path))
