@@ -128,6 +128,9 @@ func (c *Conn) Get(ctx context.Context, k Kind, ids []string) ([]Result, error) 
 		if rs[i].Record == nil && rs[i].Err == nil {
 			return nil, c.malformed("get", k, "result without record")
 		}
+		if rs[i].Err != nil {
+			rs[i] = Result{Err: c.wrap("get", k, rs[i].Err)}
+		}
 		if rs[i].Record != nil {
 			if err := c.sane("get", k, rs[i].Record.ID, rs[i].Record.Rev, rs[i].Record); err != nil {
 				rs[i] = Result{Err: err}
@@ -240,6 +243,7 @@ func (c *Conn) write(ctx context.Context, op string, k Kind, a access, n int, do
 	}
 	for i := range ws {
 		if ws[i].Err != nil {
+			ws[i].Err = c.wrap(op, k, ws[i].Err)
 			continue
 		}
 		if op != "delete" || ws[i].ID != "" {

@@ -343,6 +343,14 @@ func TestErrorsAreCompleted(t *testing.T) {
 		assert.Equal(t, kind, e.Kind)
 		assert.ErrorIs(t, err, connectors.ErrThrottled)
 	}
+	f := &fake{written: []connectors.Written{{ID: "x", Err: &connectors.Error{ID: "x", Class: connectors.ErrExists}}}, results: []connectors.Result{{Err: io.ErrNoProgress}}}
+	c := offline(t, f)
+	ws, err := c.Delete(t.Context(), kind, []connectors.Target{{ID: "x", Rev: "1"}})
+	require.NoError(t, err)
+	assert.EqualError(t, ws[0].Err, `connectors: fake delete contacts "x": already exists`)
+	rs, err := c.Get(t.Context(), kind, []string{"x"})
+	require.NoError(t, err)
+	assert.ErrorIs(t, rs[0].Err, io.ErrNoProgress)
 	for _, err := range all(t.Context(), offline(t, &fake{err: io.ErrUnexpectedEOF})) {
 		assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	}
