@@ -102,8 +102,12 @@ func New(o *Options) *System {
 
 // Plugin offers the system as a connector of either area under a name.
 func (s *System) Plugin(name string, a connectors.Area) (connectors.Plugin, error) {
-	return connectors.NewPlugin(name, s.Capabilities(a), func(connectors.Settings) (connectors.Driver, error) { return driver{s}, nil })
+	return connectors.NewPlugin(name, s.Capabilities(a), func(connectors.Settings) (connectors.Driver, error) { return s.Driver(), nil })
 }
+
+// Driver returns what the connector is made of, for connectors that are built
+// around it. Like any driver it acts only within a live Call.
+func (s *System) Driver() connectors.Driver { return driver{s} }
 
 // Capabilities returns what the system can do.
 func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {

@@ -39,6 +39,9 @@ func harness(o mem.Options, a connectors.Area) connectortest.Harness {
 	}
 }
 
+// Each verb needs its permission, one and no other; see the case "denied".
+//
+// evidence: P21
 func TestConformance(t *testing.T) {
 	narrow := map[connectors.Kind]map[connectors.Field]connectors.Limit{
 		connectors.KindContact: {connectors.FieldGivenName: {Runes: 20}, connectors.FieldFamilyName: {Runes: 40, Required: true},
