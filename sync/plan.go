@@ -171,12 +171,13 @@ func flow(diff []connectors.Field, to Side, t terms, why string) step {
 func oneGone(l *Link, gone Side, there view, t terms) step {
 	where := map[Side]string{Left: "deleted in the CRM", Right: "deleted in the mailbox"}[gone]
 	other := gone.Other()
+	keep := func(why string) step { return step{op: Drop, why: where + "; " + why} }
 	if there.changed {
 		if st := create(gone, t, where+", but changed on the other side: the change is kept"); st.op == Create {
 			return st
 		}
+		return keep("the other record was changed, so it stays")
 	}
-	keep := func(why string) step { return step{op: Drop, why: where + "; " + why} }
 	switch {
 	case l.State == Conflicted:
 		return keep("the sides were in conflict, so the other record stays")
