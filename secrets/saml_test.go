@@ -209,7 +209,7 @@ func TestAssertion(t *testing.T) {
 			_, err := v.Validate(bad.Root())
 			require.Error(t, err, "%v", swap)
 		}
-		xmlsec(t, x, cert)
+		t.Run("xmlsec1", func(t *testing.T) { xmlsec(t, x, cert) })
 	}
 }
 
@@ -222,8 +222,7 @@ func xmlsec(t *testing.T, assertion []byte, cert *x509.Certificate) {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("xmlsec1 is not installed: signatures are to be verified by it in CI")
 		}
-		t.Log("xmlsec1 is not installed: signatures were verified by goxmldsig alone")
-		return
+		t.Skip("xmlsec1 is not installed: signatures were verified by goxmldsig alone")
 	}
 	dir := t.TempDir()
 	file, trusted := filepath.Join(dir, "a.xml"), filepath.Join(dir, "cert.pem")
