@@ -201,11 +201,10 @@ func TestDerive(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	k, at := testKey(1), testPlace()
-	good, err := seal(k, at, []byte("password"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	// A vector and not a fresh envelope, which each of the fuzzer's processes
+	// would have its own of.
+	v := readVectors(f)[0]
+	k, at, good := v.key, v.at, v.sealed
 	f.Add(good)
 	f.Add(good[:overhead])
 	f.Add([]byte{1})

@@ -90,7 +90,16 @@ func TestFormatDescribesTheContext(t *testing.T) {
 	require.Equal(t, want, string(p.bytes()))
 }
 
-func TestVectors(t *testing.T) {
+// vector is an envelope of testdata with what opens it.
+type vector struct {
+	key                *tenantKey
+	at                 place
+	sealed             []byte
+	context, plaintext string
+}
+
+func readVectors(t testing.TB) []vector {
+	t.Helper()
 	b, err := os.ReadFile("testdata/envelope_v1.json")
 	require.NoError(t, err)
 	var vs []struct {
@@ -102,6 +111,7 @@ func TestVectors(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(b, &vs))
 	require.NotEmpty(t, vs)
+	var out []vector
 	for _, v := range vs {
 		sealed, err := hex.DecodeString(v.Sealed)
 		require.NoError(t, err)
@@ -110,9 +120,16 @@ func TestVectors(t *testing.T) {
 		id, version, err := keyOf(sealed)
 		require.NoError(t, err)
 		at := place{v.Deployment, v.Table, v.Tenant, v.ID, v.Version, v.Kind, v.Expires}
-		require.Equal(t, v.Context, hex.EncodeToString(at.bytes()))
-		plain, err := open(newTenantKey(id, version, [32]byte(key)), at, sealed)
+		out = append(out, vector{newTenantKey(id, version, [32]byte(key)), at, sealed, v.Context, v.Plaintext})
+	}
+	return out
+}
+
+func TestVectors(t *testing.T) {
+	for _, v := range readVectors(t) {
+		require.Equal(t, v.context, hex.EncodeToString(v.at.bytes()))
+		plain, err := open(v.key, v.at, v.sealed)
 		require.NoError(t, err)
-		require.Equal(t, v.Plaintext, hex.EncodeToString(plain))
+		require.Equal(t, v.plaintext, hex.EncodeToString(plain))
 	}
 }
