@@ -128,18 +128,20 @@ func (s *Store) Apply(ctx context.Context, c authz.Change) error {
 		return fmt.Errorf("gormstore: apply: %w", err)
 	}
 	err = s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		var last uint64
-		if err := tx.Model(&revision{}).Select("COALESCE(MAX(number), 0)").Scan(&last).Error; err != nil {
-			return err
-		}
-		if last+1 != c.Revision {
-			return authz.ErrConflict
-		}
+		// Write first: whoever reads first and writes then may find the
+		// database locked by another who did the same, and neither waits.
 		if err := tx.Create(&revision{c.Revision, c.Author.String(), c.Reason, c.Time.UTC(), string(diff)}).Error; err != nil {
 			if errors.Is(err, gorm.ErrDuplicatedKey) {
 				return authz.ErrConflict
 			}
 			return err
+		}
+		var last uint64
+		if err := tx.Model(&revision{}).Where("number < ?", c.Revision).Select("COALESCE(MAX(number), 0)").Scan(&last).Error; err != nil {
+			return err
+		}
+		if last+1 != c.Revision {
+			return authz.ErrConflict
 		}
 		for _, id := range c.Remove {
 			if err := tx.Delete(&authorization{}, "id = ?", id.String()).Error; err != nil {

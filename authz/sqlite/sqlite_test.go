@@ -7,7 +7,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // evidence: P28
 func TestEncryptedFileHoldsNoTextAndWantsItsKey(t *testing.T) {
