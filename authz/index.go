@@ -114,7 +114,7 @@ func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d
 	as := ix.held[holder]
 	for i := range as {
 		a := &as[i]
-		if !ix.cat.sets[a.Role.name].has(bit) || !a.Resource.Contains(r) || !a.active(now) {
+		if !a.Resource.Contains(r) || !ix.cat.sets[a.Role.name].has(bit) || !a.active(now) { // the cheapest question first
 			continue
 		}
 		if a.Effect == Deny {
