@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -137,10 +138,18 @@ func (c *collection) id(href string) (string, error) {
 		return "", nil
 	}
 	id, ok := strings.CutPrefix(u.Path, c.path)
-	if !ok || id == "" || strings.Contains(id, "/") || id == "." || id == ".." || len(id) > connectors.MaxID {
+	if !ok || !member(id) {
 		return "", malformed("address outside of the collection")
 	}
 	return id, nil
+}
+
+// member reports whether an id is one segment of a path that servers do not
+// take for anything else.
+func member(id string) bool {
+	return id != "" && id != "." && id != ".." && len(id) <= connectors.MaxID && !strings.ContainsFunc(id, func(r rune) bool {
+		return r == '/' || r == '\\' || r < 0x20 || r == 0x7f
+	})
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -187,6 +196,9 @@ func (d *driver) Changes(ctx context.Context, call connectors.Call, k connectors
 	c, err := d.at(call, k)
 	if err != nil {
 		return connectors.Page{}, err
+	}
+	if cursor != strings.TrimSpace(cursor) { // not one of ours, and a server may take a blank one for a new start
+		return connectors.Page{}, &connectors.Error{Class: connectors.ErrCursorExpired}
 	}
 	resp, err := c.do(ctx, "REPORT", c.url(""), "0", syncCollection(cursor, limit), nil, true)
 	if err != nil {
@@ -257,15 +269,22 @@ func (c *collection) fetch(ctx context.Context, ids []string) (map[string]object
 	if c.kind == connectors.KindAppointment {
 		ns, root, data = "urn:ietf:params:xml:ns:caldav", "calendar-multiget", "calendar-data"
 	}
-	hrefs := make([]string, len(ids))
-	for i, id := range ids {
-		hrefs[i] = c.href(id)
+	out := map[string]object{}
+	var hrefs []string
+	for _, id := range ids {
+		if member(id) {
+			hrefs = append(hrefs, c.href(id))
+		} else {
+			out[id] = object{err: &connectors.Error{Class: connectors.ErrNotFound}}
+		}
+	}
+	if len(hrefs) == 0 {
+		return out, nil
 	}
 	m, err := c.report(ctx, "1", multiget(ns, root, data, hrefs))
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]object{}
 	for _, r := range m.Responses {
 		for _, h := range r.Hrefs {
 			id, err := c.id(h)
@@ -304,6 +323,9 @@ func (c *collection) fetch(ctx context.Context, ids []string) (map[string]object
 
 // get reads one member. Its error means that the server could not be asked.
 func (c *collection) get(ctx context.Context, id string) (object, error) {
+	if !member(id) {
+		return object{err: &connectors.Error{Class: connectors.ErrNotFound}}, nil
+	}
 	resp, err := c.do(ctx, http.MethodGet, c.url(id), "", nil, nil, true)
 	if err != nil {
 		return object{}, err
@@ -383,7 +405,7 @@ func (d *driver) Find(ctx context.Context, call connectors.Call, k connectors.Ki
 	}
 	ids := make([]string, len(keys))
 	for i, key := range keys {
-		ids[i] = c.member(key)
+		ids[i] = c.named(key)
 	}
 	objects, err := c.fetch(ctx, ids)
 	if err != nil {
@@ -398,9 +420,9 @@ func (d *driver) Find(ctx context.Context, call connectors.Call, k connectors.Ki
 	return out, nil
 }
 
-// member returns the id of the record with a create key. A key of other
+// named returns the id of the record with a create key. A key of other
 // characters than ours is hashed: it becomes part of an address.
-func (c *collection) member(key string) string {
+func (c *collection) named(key string) string {
 	if strings.ContainsFunc(key, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
 	}) {
@@ -513,7 +535,7 @@ func (d *driver) Create(ctx context.Context, call connectors.Call, k connectors.
 			}
 			data = e.root.bytes()
 		}
-		out[i] = c.put(ctx, c.member(draft.Key), data, "If-None-Match", "*")
+		out[i] = c.put(ctx, c.named(draft.Key), data, "If-None-Match", "*")
 	}
 	return out, nil
 }
@@ -581,13 +603,33 @@ func (d *driver) Delete(ctx context.Context, call connectors.Call, k connectors.
 	out := make([]connectors.Written, len(ts))
 	for i, t := range ts {
 		out[i].ID = t.ID
-		resp, err := c.do(ctx, http.MethodDelete, c.url(t.ID), "", nil, map[string]string{"If-Match": t.Rev}, false)
-		if err == nil && resp.Status != http.StatusNotFound && resp.Status != http.StatusGone {
-			err = resp.Err(true)
-		}
-		if err != nil {
+		if err := c.remove(ctx, t); err != nil {
 			out[i].Err = identify(err, "delete", k, t.ID)
 		}
 	}
 	return out, nil
+}
+
+// remove deletes one member that still has its revision.
+func (c *collection) remove(ctx context.Context, t connectors.Target) error {
+	if !member(t.ID) {
+		return &connectors.Error{Class: connectors.ErrInvalid, Detail: "no id of a member"}
+	}
+	if t.Rev == "" || t.Rev == "*" { // any revision would do: RFC 9110 section 13.1.1
+		return &connectors.Error{Class: connectors.ErrPrecondition}
+	}
+	resp, err := c.do(ctx, http.MethodDelete, c.url(t.ID), "", nil, map[string]string{"If-Match": t.Rev}, false)
+	if err != nil {
+		return err
+	}
+	switch resp.Status {
+	case http.StatusNotFound, http.StatusGone:
+		return nil
+	case http.StatusPreconditionFailed:
+		// The same answer for one that is gone: nothing has no revision.
+		if o, err := c.get(ctx, t.ID); err == nil && errors.Is(o.err, connectors.ErrNotFound) {
+			return nil
+		}
+	}
+	return resp.Err(true)
 }

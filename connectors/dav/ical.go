@@ -382,7 +382,7 @@ func newEvent(uid, key string, now time.Time) *event {
 	m := &component{name: "VEVENT"}
 	m.set("UID", line{name: "UID", value: escape(uid)})
 	m.set("DTSTAMP", line{name: "DTSTAMP", value: now.UTC().Format("20060102T150405Z")})
-	m.set(keyProperty, line{name: keyProperty, value: key})
+	m.set(keyProperty, line{name: keyProperty, value: escape(key)})
 	cal := &component{name: "VCALENDAR", children: []*component{m}}
 	cal.lines = []line{{name: "VERSION", value: "2.0"}, {name: "PRODID", value: "-//lockkeeper//EN"}}
 	cal.order = []bool{false, false, true}
@@ -409,6 +409,9 @@ func (e *event) apply(r *connectors.Record, fields []connectors.Field, now time.
 		case connectors.FieldTime:
 			if m.get("RRULE") != nil || m.get("RDATE") != nil || e.others > 0 {
 				return &connectors.Error{Class: connectors.ErrUnsupported, Field: f, Detail: "the times of a series"}
+			}
+			if a.Start.IsZero() || a.End.IsZero() {
+				return invalid(f, "missing")
 			}
 			var old connectors.Appointment
 			if e.times(&old) == nil && old.AllDay == a.AllDay && old.Start.Equal(a.Start) && old.End.Equal(a.End) {

@@ -250,6 +250,24 @@ func (l line) with(value string, version21 bool) line {
 }
 
 // write prints the line, folded at 75 octets.
+// param1 returns the line with one value of a parameter, or without it for "".
+func (l line) param1(name, value string) line {
+	var keep []string
+	for _, p := range splitOutsideQuotes(strings.TrimPrefix(l.params, ";"), ';') {
+		if k, _, _ := strings.Cut(p, "="); p != "" && !strings.EqualFold(k, name) {
+			keep = append(keep, p)
+		}
+	}
+	if value != "" {
+		keep = append(keep, name+"="+value)
+	}
+	l.params, l.raw = "", ""
+	if len(keep) > 0 {
+		l.params = ";" + strings.Join(keep, ";")
+	}
+	return l
+}
+
 func (l line) write(b *bytes.Buffer) {
 	s := l.raw
 	if s == "" {

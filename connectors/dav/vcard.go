@@ -146,6 +146,25 @@ var (
 
 // contact reads the mapped fields.
 func (c *card) contact() *connectors.Record {
+	r := c.lined()
+	if k := r.Contact; nameless(k) {
+		// Only a formatted name: its last word is taken for the family's. One
+		// that stands in for a missing name is none.
+		fn := c.text(c.find("FN", nil))
+		if words := strings.Fields(fn); len(words) > 0 && connectors.NormalizeText(connectors.FieldCompany, fn) != connectors.NormalizeText(connectors.FieldCompany, formatted(k)) {
+			r.SetText(connectors.FieldFamilyName, words[len(words)-1])
+			r.SetText(connectors.FieldGivenName, strings.Join(words[:len(words)-1], " "))
+		}
+	}
+	return r
+}
+
+func nameless(k *connectors.Contact) bool {
+	return k.FamilyName == "" && k.GivenName == "" && k.MiddleName == ""
+}
+
+// lined reads the fields that have a line of their own.
+func (c *card) lined() *connectors.Record {
 	r := connectors.NewRecord(connectors.KindContact)
 	for i, v := range c.parts(c.find("N", nil), 5)[:5] {
 		r.SetText(nameParts[i], v)
@@ -159,7 +178,7 @@ func (c *card) contact() *connectors.Record {
 		}
 	}
 	for i, n := range c.mails() {
-		if i < len(mailParts) {
+		if n >= 0 {
 			r.SetText(mailParts[i], c.text(n))
 		}
 	}
@@ -179,15 +198,6 @@ func (c *card) contact() *connectors.Record {
 	if i := c.find(keyProperty, nil); i >= 0 {
 		r.Key = c.text(i)
 	}
-	if k := r.Contact; k.FamilyName == "" && k.GivenName == "" && k.MiddleName == "" {
-		// Only a formatted name: its last word is taken for the family's. One
-		// that stands in for a missing name is none.
-		fn := c.text(c.find("FN", nil))
-		if words := strings.Fields(fn); len(words) > 0 && connectors.NormalizeText(connectors.FieldCompany, fn) != connectors.NormalizeText(connectors.FieldCompany, formatted(k)) {
-			r.SetText(connectors.FieldFamilyName, words[len(words)-1])
-			r.SetText(connectors.FieldGivenName, strings.Join(words[:len(words)-1], " "))
-		}
-	}
 	return r
 }
 
@@ -203,28 +213,73 @@ func formatted(k *connectors.Contact) string {
 	return full
 }
 
-// mails returns the indexes of the lines with an address, preferred first. A line
-// that says nothing takes no place among them.
-func (c *card) mails() []int {
-	return slices.DeleteFunc(c.all("EMAIL", nil), func(i int) bool {
+// placeParam says which of the addresses a line is, where its rank among the
+// lines does not: cards have no empty first address before a second one.
+const placeParam = "X-LOCKKEEPER-PLACE"
+
+// mails returns the index of the line of each address, -1 for none: lines that
+// name their place, then the others in the order of preference. A line that says
+// nothing takes no place.
+func (c *card) mails() (at [len(mailParts)]int) {
+	at = [...]int{-1, -1, -1}
+	lines := slices.DeleteFunc(c.all("EMAIL", nil), func(i int) bool {
 		return connectors.NormalizeText(connectors.FieldEmail, c.text(i)) == ""
 	})
+	var rest []int
+	for _, i := range lines {
+		n := -1
+		if p := c.lines[i].param(placeParam); len(p) == 1 && len(p[0]) == 1 {
+			n = int(p[0][0]) - '1'
+		}
+		if n >= 0 && n < len(at) && at[n] < 0 {
+			at[n] = i
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	for n := range at {
+		if at[n] < 0 && len(rest) > 0 {
+			at[n], rest = rest[0], rest[1:]
+		}
+	}
+	return at
 }
 
 // setMails gives each address the line that its field was read from. Lines are
 // removed last, so that none moves before it has been looked at.
 func (c *card) setMails(r *connectors.Record, fields []connectors.Field) {
-	is := c.mails()
+	at := c.mails()
 	var gone []int
 	for n, f := range mailParts {
-		switch v := r.Text(f); {
-		case !slices.Contains(fields, f), v == "" && n >= len(is):
-		case v == "":
-			gone = append(gone, is[n])
-		case n < len(is):
-			c.put(is[n], line{}, escape(v), false)
-		default:
-			c.put(-1, line{name: "EMAIL", params: ";TYPE=INTERNET"}, escape(v), false)
+		if slices.Contains(fields, f) {
+			v := r.Text(f)
+			if at[n] >= 0 && v == "" {
+				gone, at[n] = append(gone, at[n]), -1
+			} else if at[n] >= 0 {
+				c.put(at[n], line{}, escape(v), false)
+			} else if v != "" {
+				c.put(-1, line{name: "EMAIL", params: ";TYPE=INTERNET"}, escape(v), false)
+				at[n] = len(c.lines) - 2
+			}
+		}
+	}
+	// The place is written where order and preference would say another.
+	told, last := true, -1
+	for _, i := range at {
+		if i < 0 {
+			last = len(c.lines) * 2 // nothing may follow
+			continue
+		}
+		now := rank(c.lines[i])*len(c.lines) + i
+		told, last = told && now > last, now
+	}
+	for n, i := range at {
+		switch {
+		case i < 0:
+		case !told:
+			c.lines[i] = c.lines[i].param1(placeParam, string(rune('1'+n)))
+		case len(c.lines[i].param(placeParam)) > 0:
+			c.lines[i] = c.lines[i].param1(placeParam, "")
 		}
 	}
 	slices.Sort(gone)
@@ -250,7 +305,7 @@ const keyProperty = "X-LOCKKEEPER-KEY"
 
 func newCard(uid, key string) *card {
 	return &card{[]line{{name: "BEGIN", value: "VCARD"}, {name: "VERSION", value: "3.0"}, {name: "PRODID", value: "-//lockkeeper//EN"},
-		{name: "UID", value: uid}, {name: keyProperty, value: key}, {name: "END", value: "VCARD"}}}
+		{name: "UID", value: escape(uid)}, {name: keyProperty, value: escape(key)}, {name: "END", value: "VCARD"}}}
 }
 
 // put sets a line, adds it before the end, or removes it if the value is empty.
@@ -271,10 +326,10 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 	has := func(fs ...connectors.Field) bool {
 		return slices.ContainsFunc(fs, func(f connectors.Field) bool { return slices.Contains(fields, f) })
 	}
-	structured := func(i int, fresh line, order []connectors.Field, all bool) {
+	structured := func(i int, fresh line, order []connectors.Field) {
 		vs := c.parts(i, len(order))
 		for n, f := range order {
-			if f != "" && (all || slices.Contains(fields, f)) {
+			if f != "" && slices.Contains(fields, f) {
 				vs[n] = r.Text(f)
 			}
 		}
@@ -284,20 +339,25 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 		joined := strings.Join(vs, ";")
 		c.put(i, fresh, joined, strings.Trim(joined, ";") == "")
 	}
-	nameless := r.Contact.FamilyName == "" && r.Contact.GivenName == "" && r.Contact.MiddleName == ""
-	if has(nameParts[:]...) || c.find("FN", nil) < 0 || nameless && has(connectors.FieldCompany, connectors.FieldEmail) {
-		structured(c.find("N", nil), line{name: "N"}, nameParts[:], true)
-		if c.find("N", nil) < 0 { // vCard 3.0 wants one, even if it is empty
-			c.put(-1, line{name: "N"}, ";;;;", false)
+	before := c.contact()
+	if has(nameParts[:]...) {
+		named := before.Clone()
+		for _, f := range nameParts {
+			if slices.Contains(fields, f) {
+				named.SetText(f, r.Text(f))
+			}
 		}
-		full := formatted(r.Contact)
-		c.put(c.find("FN", nil), line{name: "FN"}, escape(full), false)
+		vs := c.parts(c.find("N", nil), len(nameParts))
+		for n, f := range nameParts {
+			vs[n] = escape(named.Text(f))
+		}
+		c.put(c.find("N", nil), line{name: "N"}, strings.Join(vs, ";"), false) // vCard 3.0 wants one, even if it is empty
 	}
 	if has(orgParts[:]...) {
-		structured(c.find("ORG", nil), line{name: "ORG"}, orgParts[:], false)
+		structured(c.find("ORG", nil), line{name: "ORG"}, orgParts[:])
 	}
 	if has(addressParts[2:]...) {
-		structured(c.address(), line{name: "ADR", params: ";TYPE=WORK"}, addressParts[:], false)
+		structured(c.address(), line{name: "ADR", params: ";TYPE=WORK"}, addressParts[:])
 	}
 	if has(mailParts[:]...) {
 		c.setMails(r, fields)
@@ -308,7 +368,11 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 			i := c.find("TEL", fits)
 			v := escape(r.Text(f))
 			if i >= 0 && c.lines[i].has("VALUE", "uri") {
-				v = "tel:" + strings.ReplaceAll(r.Text(f), " ", "-")
+				if strings.Trim(r.Text(f), "+0123456789-.() ") == "" {
+					v = "tel:" + strings.ReplaceAll(r.Text(f), " ", "-")
+				} else { // with letters it is no such address (RFC 3966 section 3)
+					c.lines[i] = c.lines[i].param1("VALUE", "")
+				}
 			}
 			c.put(i, line{name: "TEL", params: params}, v, r.Text(f) == "")
 		}
@@ -321,10 +385,12 @@ func (c *card) apply(r *connectors.Record, fields []connectors.Field) {
 		if !has(p.f) {
 			continue
 		}
+		// A URI too is escaped, although RFC 2426 section 3.6.8 has none of it:
+		// servers exist that keep what stands before the first bare comma.
 		v := escape(r.Text(p.f))
-		if p.f == connectors.FieldWebsite {
-			v = r.Text(p.f) // a URI is not escaped
-		}
 		c.put(c.find(p.name, nil), line{name: p.name}, v, r.Text(p.f) == "")
+	}
+	if now := c.lined(); has(nameParts[:]...) || c.find("FN", nil) < 0 || nameless(before.Contact) && has(connectors.FieldCompany, connectors.FieldEmail) {
+		c.put(c.find("FN", nil), line{name: "FN"}, escape(formatted(now.Contact)), false)
 	}
 }

@@ -52,7 +52,7 @@ func (t *terminal) welcome(h *house, s *systems, page net.Addr) {
 		entity := s.crmURL + contactSet + "('" + id + "')"
 		t.print("\nThe CRM, an emulator of SAP Cloud for Customer: read a contact, and give it another job title:")
 		t.print("  %s -H 'Accept: application/json' %s", crm, quote(entity))
-		t.print("  %s -X PATCH -H 'If-Match: *' -H 'Content-Type: application/json' -d '{\"JobTitle\":\"Astronaut\"}' %s", crm, quote(entity))
+		t.print("  %s -X PATCH -H 'Content-Type: application/json' -d '{\"JobTitle\":\"Astronaut\"}' %s", crm, quote(entity))
 	}
 	if url := s.sampleMail(first); url != "" {
 		t.print("The mailbox of %s, a CardDAV and CalDAV server: read a contact, and give it another title:", first)
