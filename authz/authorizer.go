@@ -166,12 +166,8 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if !d.Allowed || req.OnBehalfOf.name == "" {
 		return d
 	}
-	o := ix.decide(req.OnBehalfOf, bit, req.Resource)
-	if !o.Allowed {
+	if o := ix.decide(req.OnBehalfOf, bit, req.Resource); !o.Allowed {
 		return o
-	}
-	if d.until.IsZero() || !o.until.IsZero() && o.until.Before(d.until) {
-		d.until = o.until
 	}
 	return d
 }

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -41,8 +40,6 @@ type Decision struct {
 	Role          Role
 	On            Resource // where that Authorization stands: the resource asked for or one above
 	Revision      uint64   // of the assignments that were looked at
-
-	until time.Time
 }
 
 // Reason says in a sentence why.

@@ -18,17 +18,14 @@ type grant struct {
 }
 
 func (a *Authorizer) mint(req Request, d Decision, now time.Time) Grant {
-	g := &grant{a: a, req: req, d: d, expires: now.Add(a.ttl)}
-	if !d.until.IsZero() && d.until.Before(g.expires) {
-		g.expires = d.until
-	}
-	return Grant{g}
+	return Grant{&grant{a: a, req: req, d: d, expires: now.Add(a.ttl)}}
 }
 
 // Covers is nil while the Grant allows a permission on a resource, which must
 // be the one granted or below it. Otherwise it says why not with an error that
-// is ErrDenied. The decision is made anew at every use, so that a revocation, or
-// a deny that begins meanwhile, ends a live Grant at its next use.
+// is ErrDenied. The decision is made anew at every use, so that a revocation,
+// the end of what was held or the beginning of a deny ends a live Grant at its
+// next use.
 func (g Grant) Covers(p Permission, r Resource) error {
 	switch {
 	case g.g == nil:

@@ -122,7 +122,7 @@ func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d
 			return
 		}
 		if d.Code != AllowedBy {
-			d.Code, d.Authorization, d.Role, d.On, d.Through, d.until = AllowedBy, a.ID, a.Role, a.Resource, holder, a.Until
+			d.Code, d.Authorization, d.Role, d.On, d.Through = AllowedBy, a.ID, a.Role, a.Resource, holder
 		}
 	}
 }
