@@ -334,6 +334,13 @@ func TestStoreFirst(t *testing.T) {
 	give := parse(t, "allow "+ana+" role:user tenants/acme")
 	canRead := func() bool { return allowed(t, a, ana, "mailbox.items.read", "tenants/acme") }
 
+	// A store that holds anything is left alone: a seed would bring back who was removed.
+	again, err := authz.New(t.Context(), policy.Files(), &authz.Options{Store: st, Seed: []authz.Authorization{parse(t, "allow "+ana+" role:user tenants/acme")},
+		SeedMembers: []authz.Membership{{Member: authztest.Principal(t, ana), Team: authztest.Principal(t, "team:t")}}})
+	require.NoError(t, err)
+	require.False(t, allowed(t, again, ana, "mailbox.items.read", "tenants/acme"))
+	require.True(t, allowed(t, again, admin, "users.read", "tenants/acme"))
+
 	// Not stored: does not count.
 	st.before = errors.New("disk full")
 	_, err = e.Assign(t.Context(), give)
