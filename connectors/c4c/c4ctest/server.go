@@ -27,7 +27,8 @@ const TokenPath = "/sap/bc/sec/oauth2/token"
 // User is one who may use the service.
 type User struct {
 	Password string
-	// Communication makes it a technical user, of whom no CSRF token is asked.
+	// Communication makes it a technical user, of whom neither a CSRF token is
+	// asked nor, as the real service does it, If-Match.
 	Communication bool
 }
 
