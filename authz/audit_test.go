@@ -290,7 +290,7 @@ func audited(t testing.TB, s Sink, timeout time.Duration) (*Authorizer, Request)
 	return a, Request{Principal: who, Permission: Permission{"mailbox.items.read"}, Resource: at}
 }
 
-// evidence: P24
+// evidence: I8
 func TestTheRecordIsThereBeforeTheGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

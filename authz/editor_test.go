@@ -56,7 +56,6 @@ func find(t testing.TB, a *authz.Authorizer, auditor, line string) uuid.UUID {
 	return uuid.Nil
 }
 
-// evidence: P23
 func TestNobodyGivesWhatTheyDoNotHold(t *testing.T) {
 	const acme = "tenants/acme"
 	base := []string{"allow " + admin + " role:tenant-admin " + acme}
@@ -245,7 +244,7 @@ func TestGivingOnBehalfOf(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// evidence: P24
+// evidence: I8
 func TestEveryChangeIsRecorded(t *testing.T) {
 	k := &clock{t: start}
 	w := authztest.NewAt(t, k.now, "allow "+admin+" role:tenant-admin tenants/acme")

@@ -323,7 +323,6 @@ func tree(t *testing.T) []source {
 	return out
 }
 
-// evidence: P21
 func TestTheTreeKeepsItsRules(t *testing.T) {
 	files := tree(t)
 	seen := map[string]bool{}

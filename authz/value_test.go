@@ -24,7 +24,6 @@ func segmentGen() *rapid.Generator[string] {
 	).Filter(func(s string) bool { return s != "." && s != ".." })
 }
 
-// evidence: P20
 func TestNamesRoundTripAndNeverCollide(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		gen := rapid.SliceOfN(segmentGen(), 1, 4)
@@ -136,7 +135,6 @@ func TestTextFormsRoundTrip(t *testing.T) {
 	}
 }
 
-// evidence: P20
 func TestHostileNamesAreRefused(t *testing.T) {
 	hostile := map[string]string{
 		"empty": "", "dot": ".", "dots": "..", "NUL": "a\x00b", "newline": "a\nb", "return": "a\rb", "escape": "\x1b[31m", "delete": "a\x7f",
