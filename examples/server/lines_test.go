@@ -17,11 +17,10 @@ import (
 // below reports whether a file below a directory holds a text.
 func below(t *testing.T, dir, text string) (n int) {
 	require.NoError(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return nil // written anew at this moment
-		}
-		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), text) {
-			n++
+		if err == nil && !e.IsDir() {
+			if b, gone := os.ReadFile(path); gone == nil && strings.Contains(string(b), text) { // files are replaced meanwhile
+				n++
+			}
 		}
 		return nil
 	}))

@@ -137,7 +137,9 @@ func serve(ctx context.Context, h *house, s *systems, l net.Listener, interval t
 	if srv.Shutdown(end) != nil {
 		_ = srv.Close()
 	}
-	_ = <-failed // what it says is that it was shut down
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("page: %w", err)
+	}
 	return nil
 }
 
