@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/uuid"
@@ -102,6 +104,34 @@ func TestNobodyGivesWhatTheyDoNotHold(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, id, find(t, w.Authorizer, admin, c.give))
 		})
+	}
+}
+
+// A role that hands another out does so where it is held and not denied, even
+// if the right to edit comes from elsewhere.
+func TestWhoeverIsDeniedTheHandingRoleHandsNothingOut(t *testing.T) {
+	model, err := fs.ReadFile(policy.Files(), "model.conf")
+	require.NoError(t, err)
+	own := fstest.MapFS{"model.conf": {Data: model},
+		"permissions.csv": {Data: []byte("a.read, look\nb.read, look there\n" + write + ", give\n")},
+		"roles.csv":       {Data: []byte("p, role:usher, a.read\np, role:guest, b.read\np, role:clerk, " + write + "\nd, role:usher, role:guest\n")}}
+	for name, c := range map[string]struct {
+		lines []string
+		ok    bool
+	}{
+		"held":           {[]string{"allow " + admin + " role:usher hall"}, true},
+		"not held":       {nil, false},
+		"held elsewhere": {[]string{"allow " + admin + " role:usher yard"}, false},
+		"denied":         {[]string{"allow " + admin + " role:usher hall", "deny " + admin + " role:usher hall"}, false},
+	} {
+		var seed []authz.Authorization
+		for _, l := range append(c.lines, "allow "+admin+" role:clerk hall") {
+			seed = append(seed, parse(t, l))
+		}
+		a, err := authz.New(t.Context(), own, &authz.Options{Seed: seed})
+		require.NoError(t, err)
+		_, err = a.Edit(grant(t, a, admin, write, "hall")).Assign(t.Context(), parse(t, "allow "+ana+" role:guest hall"))
+		require.Equal(t, c.ok, err == nil, "%s: %v", name, err)
 	}
 }
 
