@@ -91,7 +91,12 @@ func TestVerifyFindsWhatWasDoneToAChain(t *testing.T) {
 				r.Previous[0] ^= 1
 			case 12:
 				// A boundary moved: all letters are there, in another field.
-				r.Principal.name, r.OnBehalfOf.name = r.Principal.name+"a", "b"+r.OnBehalfOf.name
+				if all := r.Principal.name + r.OnBehalfOf.name; all != "" {
+					at := (len(r.Principal.name) + 1) % (len(all) + 1)
+					r.Principal.name, r.OnBehalfOf.name = all[:at], all[at:]
+				} else {
+					r.Reason = ""
+				}
 			}
 			if what == "rehash" && i < n-1 {
 				r.Hash = r.sum() // who alters one must alter all that follow
@@ -129,6 +134,15 @@ func TestVerifyFindsWhatWasDoneToAChain(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "authz: audit: record", what)
 	})
+	// A gap, even where whoever left it hashed it in.
+	m := NewMemory(0)
+	chain(t, m, 3)
+	gap := m.Records()
+	gap[2].Sequence = 4
+	gap[2].Hash = gap[2].sum()
+	_, _, err := Verify(each(gap))
+	require.ErrorContains(t, err, "record 4 follows 2")
+
 	seq, head, err := Verify(each(nil))
 	require.NoError(t, err)
 	require.Zero(t, seq)

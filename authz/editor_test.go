@@ -316,6 +316,9 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 	list, err := w.Authorizations(grant(t, w.Authorizer, admin, "authz.authorizations.read", "tenants/acme"), authztest.Resource(t, "tenants/acme"))
 	require.NoError(t, err)
 	require.Len(t, list, 1)
+	other := authztest.New(t, "allow "+admin+" role:tenant-admin tenants/acme")
+	_, err = w.Authorizations(grant(t, other.Authorizer, admin, "authz.authorizations.read", "tenants/acme"), authztest.Resource(t, "tenants/acme"))
+	require.ErrorIs(t, err, authz.ErrDenied, "a grant of another house")
 	_, err = w.Authorizations(g, authztest.Resource(t, "tenants/acme"))
 	require.ErrorIs(t, err, authz.ErrDenied, "to write is not to read")
 	_, err = w.Authorizations(grant(t, w.Authorizer, admin, "authz.authorizations.read", "tenants/acme"), authztest.Resource(t, "tenants"))
@@ -475,6 +478,24 @@ func TestNothingIsGivenAfterTheRightIsGone(t *testing.T) {
 		require.True(t, assigned == 0 || assigned < revoked, "given after the right was gone")
 		_, err := second.Assign(t.Context(), parse(t, "allow user:idp/x role:user tenants/acme"))
 		require.ErrorIs(t, err, authz.ErrDenied)
+	}
+}
+
+// A deny hinders giving from when it is written to when it ends: who will be
+// denied tomorrow does not give today what lasts.
+func TestDeniesOfOtherTimes(t *testing.T) {
+	for name, c := range map[string]struct {
+		from, until time.Duration
+		ok          bool
+	}{"to come": {time.Hour, 2 * time.Hour, false}, "now": {-time.Hour, time.Hour, false}, "over": {-2 * time.Hour, -time.Hour, true}, "just over": {-time.Hour, 0, true}} {
+		k := &clock{t: start}
+		deny := parse(t, "deny "+admin+" role:connection tenants/acme")
+		deny.From, deny.Until = start.Add(c.from), start.Add(c.until)
+		a, err := authz.New(t.Context(), policy.Files(), &authz.Options{Clock: k.now, Seed: []authz.Authorization{
+			parse(t, "allow "+admin+" role:tenant-admin tenants/acme"), parse(t, "allow "+admin+" role:connection tenants/acme"), deny}})
+		require.NoError(t, err)
+		_, err = a.Edit(grant(t, a, admin, write, "tenants/acme")).Assign(t.Context(), parse(t, "allow service:c role:connection tenants/acme"))
+		require.Equal(t, c.ok, err == nil, "%s: %v", name, err)
 	}
 }
 
