@@ -39,7 +39,10 @@ type site struct {
 	MailPEM               []byte
 	Contacts, Calendar    string // paths of the collections, %s being the user
 	MailUsers             map[string]string
+	CRMPEM                []byte
 	Winner                lksync.Winner
+	Deny                  string        // a permission that nobody gets
+	Audit                 *authz.Memory `json:"-"`
 	Settle, Overlap       time.Duration
 }
 
@@ -69,12 +72,32 @@ func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, er
 		allow("service:connections", "role:connection", "tenants/acme"),
 		allow("service:admin", "role:tenant-admin", "tenants/acme"),
 	}
+	users := []string{"ana"}
 	for u := range s.MailUsers {
+		if u != "ana" {
+			users = append(users, u)
+		}
+	}
+	for _, u := range users {
 		seed = append(seed, allow("user:idp/"+u, "role:user", "tenants/acme/users/"+u), allow("user:idp/"+u, "role:crm-user", "tenants/acme/crm"))
 	}
 	h.worker = principal("service:sync-worker")
 	var err error
-	h.az, err = authz.New(ctx, policy.Files(), &authz.Options{Seed: seed})
+	files, options := policy.Files(), &authz.Options{Seed: seed}
+	if s.Audit != nil {
+		options.Audit = s.Audit
+		options.Seed = append(options.Seed, allow("service:vendor", "role:administration", "tenants"))
+	}
+	if s.Deny != "" {
+		files, err = denying(s.Deny)
+		check(err)
+		for _, who := range []string{"service:sync-worker", "service:connections", "service:admin", "service:vendor", "user:idp/ana"} {
+			d := allow(who, "role:denied", "tenants")
+			d.Effect = authz.Deny
+			options.Seed = append(options.Seed, d)
+		}
+	}
+	h.az, err = authz.New(ctx, files, options)
 	check(err)
 	keys, _, err := local.OpenOrCreate(filepath.Join(s.Dir, "keyring"), nil)
 	check(err)
@@ -100,18 +123,21 @@ func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, er
 		if err != nil {
 			return err
 		}
+		h.refs[user] = ref
+		if password == "" {
+			return nil
+		}
 		g, err := h.az.Authorize(ctx, authz.Request{Principal: principal("service:admin"), Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 		if err != nil {
 			return err
 		}
-		h.refs[user] = ref
 		return h.safe.Put(ctx, g, ref, []byte(password), secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Basic, Username: user}})
 	}
 	if err := put("tenants/acme", "crm", s.CRMUser, s.CRMPass); err != nil {
 		return nil, err
 	}
-	for u, p := range s.MailUsers {
-		if err := put("tenants/acme/users/"+u, "mailbox", u, p); err != nil {
+	for _, u := range users {
+		if err := put("tenants/acme/users/"+u, "mailbox", u, s.MailUsers[u]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +167,12 @@ func (h *house) pair(ctx context.Context, user string, self bool) (lksync.Pair, 
 		return r
 	}
 	p.Resource = resource("tenants/acme/users/" + user + "/sync")
-	crm := connectors.Endpoint{Plugin: c4c.Name, URL: h.CRM, OnBehalfOf: behalf, Resource: resource("tenants/acme/crm"), Secret: h.refs[h.CRMUser],
+	var crmRoots *x509.CertPool
+	if len(h.CRMPEM) > 0 {
+		crmRoots = x509.NewCertPool()
+		crmRoots.AppendCertsFromPEM(h.CRMPEM)
+	}
+	crm := connectors.Endpoint{Plugin: c4c.Name, URL: h.CRM, Roots: crmRoots, OnBehalfOf: behalf, Resource: resource("tenants/acme/crm"), Secret: h.refs[h.CRMUser],
 		Options: map[string]string{c4c.OptionOverlap: h.Overlap.String()}}
 	mail := connectors.Endpoint{Plugin: dav.Name, URL: h.Mail, OnBehalfOf: behalf, Resource: resource("tenants/acme/users/" + user + "/mailbox"), Secret: h.refs[user], Roots: roots,
 		Options: map[string]string{dav.OptContacts: fmt.Sprintf(h.Contacts, user), dav.OptCalendar: fmt.Sprintf(h.Calendar, user)}}
