@@ -254,7 +254,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	out := make([]connectors.Written, len(es))
 	for i, e := range es {
 		out[i].ID = e.ID
-		if e.Rev == "" {
+		if e.Rev == "" || e.Rev == "*" {
 			out[i].Err = &connectors.Error{Class: connectors.ErrPrecondition, Detail: "no revision given"}
 		} else {
 			out[i].Err = sh.check(e.Record, e.Fields)
@@ -430,7 +430,7 @@ func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.
 	sets, after := make([][]operation, len(ts)), make([]string, len(ts))
 	for i, t := range ts {
 		out[i].ID = t.ID
-		if t.ID == "" || t.Rev == "" {
+		if t.ID == "" || t.Rev == "" || t.Rev == "*" {
 			out[i].Err = about(k, "delete", t.ID, &connectors.Error{Class: connectors.ErrPrecondition, Detail: "no revision given"})
 			continue
 		}
