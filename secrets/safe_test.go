@@ -185,6 +185,8 @@ func TestTheValueIsCleared(t *testing.T) {
 	ref := newRef(t, "tenants/acme", "crm")
 	good := w.grant(t, "user:idp/admin", "secrets.write", ref.Resource())
 	down := errors.New("down")
+	// There before all of them: a store that has nothing has no conflict.
+	require.NoError(t, w.safe.Put(t.Context(), good, ref, []byte("before"), bearer()))
 	for name, put := range map[string]func([]byte) error{
 		"stored":      func(v []byte) error { return w.safe.Put(t.Context(), good, ref, v, bearer()) },
 		"denied":      func(v []byte) error { return w.safe.Put(t.Context(), authz.Grant{}, ref, v, bearer()) },
