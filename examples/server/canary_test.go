@@ -124,3 +124,34 @@ func TestNothingOfARecordIsKeptOrSaid(t *testing.T) {
 	assert.Zero(t, s.stop())
 	check("afterwards")
 }
+
+// Nobody but the mailbox's own user sees a text of a record on any page, and she
+// sees only names of what could not be synced, and only with her mailbox.
+// evidence: P6
+func TestNothingOfARecordIsOnAPageForOthers(t *testing.T) {
+	s := serving(t)
+	texts := demo.New(seed, now()).Texts()
+	pages := []string{"/", "/?live=1", "/access", "/systems", "/systems/crm"}
+	for _, u := range demo.Users() {
+		pages = append(pages, "/mailboxes/"+u.ID, "/systems/"+u.ID, "/systems/"+u.ID+"/contacts/"+u.ID+"-contacts-0002.vcf")
+	}
+	for _, persona := range []string{"tenant-admin", "support", "sales", "customer-success", "administration"} {
+		b := s.as(persona)
+		for _, p := range pages {
+			_, text := b.get(p)
+			require.NotEmpty(t, text)
+			assert.Empty(t, leaks([]byte(text), texts), "%s sees it on %s", persona, p)
+		}
+	}
+	b := s.as("user")
+	for _, p := range []string{"/", "/access", "/systems", "/mailboxes/bo", "/systems/bo"} {
+		_, text := b.get(p)
+		assert.Empty(t, leaks([]byte(text), texts), "the user sees it on %s", p)
+	}
+	_, text := b.get("/mailboxes/" + demo.Users()[0].ID)
+	assert.NotEmpty(t, leaks([]byte(text), texts), "the names of what could not be synced")
+	assert.Less(t, len(leaks([]byte(text), texts)), 20)
+	_, text = b.get("/systems/" + demo.Users()[0].ID)
+	assert.Greater(t, len(leaks([]byte(text), texts)), 100, "the scan sees what is there")
+	assert.Zero(t, s.stop())
+}
