@@ -299,3 +299,17 @@ func TestBadOptionsNameTheOption(t *testing.T) {
 	_, err := try(t, "https://mail.example", nil, nil)
 	require.ErrorContains(t, err, "contacts and calendar")
 }
+
+// A server that sends its clients elsewhere is asked once, and elsewhere never.
+func TestARedirectToAnotherHostIsFinal(t *testing.T) {
+	s, c := mailbox(t)
+	asked := 0
+	s.Intercept(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		asked++
+		http.Redirect(w, r, "https://elsewhere.example"+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	_, err := c.Changes(t.Context(), connectors.KindContact, "", 10)
+	require.ErrorIs(t, err, connectors.ErrMalformed)
+	require.NotContains(t, err.Error(), "elsewhere.example")
+	require.Equal(t, 1, asked)
+}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/secrets"
 )
 
 // Request is one exchange.
@@ -106,6 +107,9 @@ func once(ctx context.Context, hc *http.Client, r Request) (Response, error) {
 		}
 		if ctx.Err() != nil {
 			return Response{}, fail(ctx.Err(), lost, "cancelled")
+		}
+		if errors.Is(err, secrets.ErrOrigin) && r.Repeat {
+			return Response{}, fail(nil, connectors.ErrMalformed, "the answer points to another host")
 		}
 		// The text of a url.Error holds the address, and others may hold what
 		// the server said: neither goes on.
