@@ -58,6 +58,14 @@ type Authorization struct {
 	Until     time.Time `json:"until,omitzero"` // exclusive; zero: until revoked
 	GrantedBy Principal `json:"granted_by"`     // zero only for the seeds of an installation
 	Reason    string    `json:"reason,omitempty"`
+
+	// Condition narrows it to requests whose Context satisfies an
+	// expression; "" is always. Only where it is satisfied does an allow
+	// give; where it cannot be evaluated a deny takes.
+	Condition string `json:"condition,omitempty"`
+	// Pending waits for a second person and gives nothing until then.
+	Pending    bool      `json:"pending,omitempty"`
+	ApprovedBy Principal `json:"approved_by,omitzero"` // the second person
 }
 
 // Membership says that a principal, perhaps itself a team, belongs to a team.
@@ -91,6 +99,19 @@ func (a Authorization) valid() error {
 		return fmt.Errorf("authz: authorization: until: not after from")
 	case len(a.Reason) > 1024:
 		return fmt.Errorf("authz: authorization: reason: %d bytes, 1024 at most", len(a.Reason))
+	case len(a.Condition) > 1024:
+		return fmt.Errorf("authz: authorization: condition: %d bytes, 1024 at most", len(a.Condition))
+	case a.Pending && (a.Effect != Allow || a.Until.IsZero()):
+		return fmt.Errorf("authz: authorization: pending: only an allow with an until can wait for a second person")
 	}
 	return nil
+}
+
+// RoleDefinition is a role that was defined while running, beside those of the
+// policy. It carries the permissions and everything that the roles it includes
+// carry.
+type RoleDefinition struct {
+	Role        Role         `json:"role"`
+	Permissions []Permission `json:"permissions,omitempty"`
+	Includes    []Role       `json:"includes,omitempty"`
 }

@@ -79,47 +79,70 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 		return nil, err
 	}
 	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL}
-	s, err := o.Store.Load(ctx)
-	if err != nil {
+	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
-	if s.Revision == 0 && len(o.Seed)+len(o.SeedMembers) > 0 {
+	if ix := a.ix.Load(); ix.revision == 0 && len(o.Seed)+len(o.SeedMembers) > 0 {
 		c := Change{Revision: 1, Reason: "seed", Time: o.Clock(), Add: slices.Clone(o.Seed), Join: o.SeedMembers}
 		for i := range c.Add {
 			if c.Add[i].ID == uuid.Nil {
 				c.Add[i].ID = newID()
 			}
 		}
-		if s, err = a.apply(ctx, s, c); err != nil {
+		if err := a.valid(ix, c); err != nil {
 			return nil, err
 		}
+		if err := a.store.Apply(ctx, c); err != nil {
+			return nil, fmt.Errorf("authz: seed: %w", err)
+		}
+		a.ix.Store(ix.apply(c))
 	}
-	if err := a.valid(s); err != nil {
-		return nil, fmt.Errorf("authz: load assignments: %w", err)
-	}
-	a.ix.Store(newIndex(cat, s.Authorizations, s.Memberships, s.Revision, a.now))
 	return a, nil
 }
 
-// valid checks assignments as a whole: what cannot be written must not be
-// loaded either, since the index would cut it off or confuse it.
-func (a *Authorizer) valid(s Assignments) error {
-	ids := make(map[uuid.UUID]bool, len(s.Authorizations))
-	for _, x := range s.Authorizations {
+// load reads everything from the store and makes it what counts. What cannot be
+// written must not be loaded either, since the index would cut it off or
+// confuse it.
+func (a *Authorizer) load(ctx context.Context) error {
+	var all []Authorization
+	s, err := a.store.Load(ctx, func(x Authorization) error { all = append(all, x); return nil })
+	if err != nil {
+		return err
+	}
+	empty := newIndex(a.cat, nil, nil, 0, a.now)
+	c := Change{Revision: s.Revision, Add: all, Join: s.Memberships, Define: s.Roles}
+	if err := a.valid(empty, c); err != nil {
+		return err
+	}
+	a.ix.Store(empty.apply(c))
+	return nil
+}
+
+// valid checks a change against what it is made to.
+func (a *Authorizer) valid(ix *index, c Change) error {
+	gone := make(map[uuid.UUID]bool, len(c.Remove))
+	for _, x := range c.Remove {
+		gone[x.ID] = true
+	}
+	ids := make(map[uuid.UUID]bool, len(c.Add))
+	for _, x := range c.Add {
 		if err := a.known(x); err != nil {
 			return fmt.Errorf("%s: %w", x.ID, err)
 		}
-		if x.ID == uuid.Nil || ids[x.ID] {
+		if _, there := ix.get(x.ID); x.ID == uuid.Nil || ids[x.ID] || there && !gone[x.ID] {
 			return fmt.Errorf("authz: authorization: id %s: missing or used twice", x.ID)
 		}
 		ids[x.ID] = true
 	}
-	for _, m := range s.Memberships {
+	if len(c.Join) == 0 {
+		return nil
+	}
+	for _, m := range c.Join {
 		if err := m.valid(); err != nil {
 			return err
 		}
 	}
-	return nested(s.Memberships)
+	return nested(c.apply(Assignments{Memberships: ix.memberships()}).Memberships)
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -86,7 +86,7 @@ func newWorld(t *rapid.T, policyFiles func(map[string]string) *Authorizer) *worl
 	w.a.now = func() time.Time { return w.now }
 	seed := Authorization{ID: newID(), Principal: w.root, Role: Role{rootRole}, Resource: w.tree[0], Effect: Allow}
 	w.a.ix.Store(newIndex(w.a.cat, []Authorization{seed}, nil, 1, w.a.now))
-	w.a.store = &memoryStore{s: Assignments{1, []Authorization{seed}, nil}}
+	w.a.store = &memoryStore{all: map[uuid.UUID]Authorization{seed.ID: seed}, rest: Assignments{Revision: 1}}
 	w.ref.rows = []refRow{{id: seed.ID.String(), who: w.root.String(), role: rootRole, on: w.at[0]}}
 	return w
 }
@@ -155,7 +155,7 @@ func (w *world) compare(t *rapid.T) (asked, casbin int) {
 				require.Equal(t, want, d.Code == AllowedBy)
 				if d.Code == AllowedBy || d.Code == DeniedBy {
 					// A decision names what made it so.
-					x := ix.all[d.Authorization]
+					x, _ := ix.get(d.Authorization)
 					require.Equal(t, d.Code == AllowedBy, x.Effect == Allow)
 					require.True(t, x.Role == d.Role && x.Resource == d.On && x.Principal == d.Through && d.On.Contains(r) && x.active(w.now))
 					require.True(t, w.ref.is(p.String(), d.Through.String()) && w.ref.has(d.Role.String(), perm.String()))

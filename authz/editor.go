@@ -70,7 +70,7 @@ func (e Editor) Revoke(ctx context.Context, id uuid.UUID, reason string) error {
 		return err
 	}
 	defer end()
-	x, ok := ix.all[id]
+	x, ok := ix.get(id)
 	if !ok {
 		return fmt.Errorf("authz: revoke %s: %w", id, ErrUnknown)
 	}
@@ -82,7 +82,7 @@ func (e Editor) Revoke(ctx context.Context, id uuid.UUID, reason string) error {
 			return err
 		}
 	}
-	return e.change(ctx, x.Resource, Change{Reason: reason, Remove: []uuid.UUID{id}})
+	return e.change(ctx, x.Resource, Change{Reason: reason, Remove: []Authorization{x}})
 }
 
 // Join makes a principal a member of a team. Since a member holds what the team
@@ -96,11 +96,7 @@ func (e Editor) Join(ctx context.Context, m Membership, reason string) error {
 		return err
 	}
 	defer end()
-	ms := make([]Membership, 0, len(ix.members)+1)
-	for x := range ix.members {
-		ms = append(ms, x)
-	}
-	if err := nested(append(ms, m)); err != nil {
+	if err := nested(append(ix.memberships(), m)); err != nil {
 		return err
 	}
 	return e.membership(ctx, ix, m, Allow, Change{Reason: reason, Join: []Membership{m}})
@@ -115,7 +111,7 @@ func (e Editor) Leave(ctx context.Context, m Membership, reason string) error {
 		return err
 	}
 	defer end()
-	if !ix.members[m] {
+	if !ix.isMember(m) {
 		return fmt.Errorf("authz: membership of %s in %s: %w", m.Member, m.Team, ErrUnknown)
 	}
 	return e.membership(ctx, ix, m, Deny, Change{Reason: reason, Leave: []Membership{m}})
@@ -124,8 +120,8 @@ func (e Editor) Leave(ctx context.Context, m Membership, reason string) error {
 // membership changes one when the giver may give all that comes with it: what
 // the team holds with the effect named.
 func (e Editor) membership(ctx context.Context, ix *index, m Membership, gives Effect, c Change) error {
-	for _, t := range append([]Principal{m.Team}, ix.teams[m.Team]...) {
-		for _, x := range ix.held[t] {
+	for _, t := range append([]Principal{m.Team}, ix.teamsOf(m.Team)...) {
+		for _, x := range ix.heldBy(t) {
 			if err := e.covers(x.Resource); err != nil {
 				return err
 			}
@@ -163,8 +159,8 @@ func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) str
 	// Whoever gives on a resource gives below it too, past every deny there,
 	// and past those that begin tomorrow.
 	now := ix.now()
-	for _, holder := range append([]Principal{giver}, ix.teams[giver]...) {
-		for _, h := range ix.held[holder] {
+	for _, holder := range append([]Principal{giver}, ix.teamsOf(giver)...) {
+		for _, h := range ix.heldBy(holder) {
 			ended := !h.Until.IsZero() && !now.Before(h.Until)
 			if h.Effect != Deny || ended || !x.Resource.Contains(h.Resource) && !h.Resource.Contains(x.Resource) {
 				continue
@@ -190,7 +186,7 @@ func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) str
 	if missing == "" {
 		return ""
 	}
-	if x.Principal != giver && !slices.Contains(ix.teams[giver], x.Principal) {
+	if x.Principal != giver && !slices.Contains(ix.teamsOf(giver), x.Principal) {
 		for role, may := range a.cat.mayGive {
 			if slices.Contains(may, x.Role.name) && ix.holds(giver, role, Allow, x.Resource) && !ix.holds(giver, role, Deny, x.Resource) {
 				return ""
@@ -204,6 +200,9 @@ func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) str
 // the pen.
 func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 	a := e.a
+	if len(c.Reason) > 1024 {
+		return fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
+	}
 	ix, now := a.ix.Load(), a.now()
 	req := e.g.g.req
 	req.Resource, req.Cause = on, e.g.g.d.ID
@@ -212,41 +211,33 @@ func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 		return &DeniedError{req, d}
 	}
 	d.ID = newID()
-	s := Assignments{Revision: ix.revision}
-	for _, x := range ix.all {
-		s.Authorizations = append(s.Authorizations, x)
+	c.Revision, c.Author, c.Time = ix.revision+1, req.Principal, now
+	if err := a.valid(ix, c); err != nil {
+		return err
 	}
-	for m := range ix.members {
-		s.Memberships = append(s.Memberships, m)
-	}
-	c.Revision, c.Author, c.Time = s.Revision+1, req.Principal, now
 	r := record(now, req, d)
-	r.Reason += c.summary(ix)
+	r.Reason += c.summary()
 	if err := a.trail.write(ctx, r); err != nil {
 		return err
 	}
-	s, err := a.apply(ctx, s, c)
-	if err != nil {
+	if err := a.store.Apply(ctx, c); err != nil {
 		// The store knows better: another process changed it, or it kept the
-		// change although it failed.
-		if s, lerr := a.store.Load(ctx); lerr == nil && s.Revision > ix.revision && a.valid(s) == nil {
-			a.ix.Store(newIndex(a.cat, s.Authorizations, s.Memberships, s.Revision, a.now))
-		}
-		return err
+		// change although it failed. What cannot be loaded changes nothing.
+		_ = a.load(ctx)
+		return fmt.Errorf("authz: change: %w", err)
 	}
-	a.ix.Store(newIndex(a.cat, s.Authorizations, s.Memberships, s.Revision, a.now))
+	a.ix.Store(ix.apply(c))
 	return nil
 }
 
 // summary says in the audit trail what is changed: names and ids only.
-func (c Change) summary(ix *index) string {
+func (c Change) summary() string {
 	var b strings.Builder
 	for _, x := range c.Add {
 		fmt.Fprintf(&b, "; assigns %s %s to %s on %s as %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
 	}
-	for _, id := range c.Remove {
-		x := ix.all[id]
-		fmt.Fprintf(&b, "; revokes %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, id)
+	for _, x := range c.Remove {
+		fmt.Fprintf(&b, "; revokes %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
 	}
 	for _, m := range c.Join {
 		fmt.Fprintf(&b, "; %s joins %s", m.Member, m.Team)
@@ -255,21 +246,6 @@ func (c Change) summary(ix *index) string {
 		fmt.Fprintf(&b, "; %s leaves %s", m.Member, m.Team)
 	}
 	return b.String()
-}
-
-// apply validates a change, makes it durable and returns what it leads to.
-func (a *Authorizer) apply(ctx context.Context, s Assignments, c Change) (Assignments, error) {
-	if len(c.Reason) > 1024 {
-		return s, fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
-	}
-	next := c.apply(s)
-	if err := a.valid(next); err != nil {
-		return s, err
-	}
-	if err := a.store.Apply(ctx, c); err != nil {
-		return s, fmt.Errorf("authz: change: %w", err)
-	}
-	return next, nil
 }
 
 // Authorizations returns what stands on a resource, above it or below it,
@@ -282,7 +258,7 @@ func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, e
 		return nil, err
 	}
 	var out []Authorization
-	for _, x := range a.ix.Load().all {
+	for x := range a.ix.Load().each() {
 		if under.Contains(x.Resource) || x.Resource.Contains(under) {
 			out = append(out, x)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -328,11 +329,23 @@ func TestEveryChangeIsRecorded(t *testing.T) {
 // faultyStore fails as told, before or after it kept the change.
 type faultyStore struct {
 	authz.Assignments
-	before, after error
-	apply         func()
+	Authorizations []authz.Authorization
+	before, after  error
+	apply          func()
 }
 
-func (s *faultyStore) Load(context.Context) (authz.Assignments, error) { return s.Assignments, nil }
+func (s *faultyStore) Load(_ context.Context, each func(authz.Authorization) error) (authz.Assignments, error) {
+	for _, x := range s.Authorizations {
+		if err := each(x); err != nil {
+			return authz.Assignments{}, err
+		}
+	}
+	return s.Assignments, nil
+}
+
+func (s *faultyStore) Changes(context.Context, uint64) iter.Seq2[authz.Change, error] {
+	return func(func(authz.Change, error) bool) {}
+}
 
 func (s *faultyStore) Apply(_ context.Context, c authz.Change) error {
 	if s.apply != nil {
@@ -346,9 +359,9 @@ func (s *faultyStore) Apply(_ context.Context, c authz.Change) error {
 	}
 	s.Revision = c.Revision
 	s.Authorizations = append(s.Authorizations, c.Add...)
-	for _, id := range c.Remove {
+	for _, gone := range c.Remove {
 		for i, x := range s.Authorizations {
-			if x.ID == id {
+			if x.ID == gone.ID {
 				s.Authorizations = append(s.Authorizations[:i:i], s.Authorizations[i+1:]...)
 				break
 			}

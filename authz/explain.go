@@ -28,8 +28,8 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 		return x, nil
 	}
 	ix, now := a.ix.Load(), a.now()
-	for _, holder := range append([]Principal{d.Principal}, ix.teams[d.Principal]...) {
-		for _, h := range ix.held[holder] {
+	for _, holder := range append([]Principal{d.Principal}, ix.teamsOf(d.Principal)...) {
+		for _, h := range ix.heldBy(holder) {
 			if h.Effect != Allow || !a.cat.sets[h.Role.name].has(bit) {
 				continue
 			}

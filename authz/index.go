@@ -2,6 +2,9 @@ package authz
 
 import (
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,6 +57,39 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 		ix.teams[p] = out
 	}
 	return ix
+}
+
+// heldBy returns what stands under a principal's own name, not its teams'.
+func (ix *index) heldBy(p Principal) []Authorization { return ix.held[p] }
+
+// teamsOf returns every team that a principal is in, through teams too.
+func (ix *index) teamsOf(p Principal) []Principal { return ix.teams[p] }
+
+// get returns an Authorization by its id.
+func (ix *index) get(id uuid.UUID) (Authorization, bool) { a, ok := ix.all[id]; return a, ok }
+
+// each returns all Authorizations, in any order.
+func (ix *index) each() iter.Seq[Authorization] { return maps.Values(ix.all) }
+
+// isMember says whether somebody was made a member of a team, itself.
+func (ix *index) isMember(m Membership) bool { return ix.members[m] }
+
+// memberships returns all of them, in any order.
+func (ix *index) memberships() []Membership { return slices.Collect(maps.Keys(ix.members)) }
+
+// roles returns the roles that were defined while running.
+func (ix *index) roles() []RoleDefinition { return nil }
+
+// apply returns the index after a change.
+func (ix *index) apply(c Change) *index {
+	all := maps.Clone(ix.all)
+	for _, a := range c.Remove {
+		delete(all, a.ID)
+	}
+	for _, a := range c.Add {
+		all[a.ID] = a
+	}
+	return newIndex(ix.cat, slices.Collect(maps.Values(all)), c.apply(Assignments{Memberships: ix.memberships()}).Memberships, c.Revision, ix.now)
 }
 
 // nested refuses what newIndex would cut off or never end: teams in a circle
@@ -114,7 +150,7 @@ func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d
 	as := ix.held[holder]
 	for i := range as {
 		a := &as[i]
-		if !a.Resource.Contains(r) || !ix.cat.sets[a.Role.name].has(bit) || !a.active(now) { // the cheapest question first
+		if !a.Resource.Contains(r) || !ix.cat.sets[a.Role.name].has(bit) || !a.active(now) || a.Pending { // the cheapest question first
 			continue
 		}
 		if a.Effect == Deny {
@@ -132,7 +168,7 @@ func (ix *index) holds(p Principal, role string, e Effect, r Resource) bool {
 	now := ix.now()
 	match := func(holder Principal) bool {
 		for _, a := range ix.held[holder] {
-			if a.Role.name == role && a.Effect == e && a.Resource.Contains(r) && a.active(now) {
+			if a.Role.name == role && a.Effect == e && a.Resource.Contains(r) && a.active(now) && !a.Pending {
 				return true
 			}
 		}

@@ -67,7 +67,7 @@ func NewStore(ctx context.Context, db *gorm.DB) (*Store, error) {
 }
 
 // Load implements authz.Store.
-func (s *Store) Load(ctx context.Context) (authz.Assignments, error) {
+func (s *Store) Load(ctx context.Context, each func(authz.Authorization) error) (authz.Assignments, error) {
 	var out authz.Assignments
 	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := tx.Model(&revision{}).Select("COALESCE(MAX(number), 0)").Scan(&out.Revision).Error; err != nil {
@@ -88,7 +88,10 @@ func (s *Store) Load(ctx context.Context) (authz.Assignments, error) {
 				_ = rows.Close()
 				return fmt.Errorf("authorization %s: %w", r.ID, err)
 			}
-			out.Authorizations = append(out.Authorizations, a)
+			if err := each(a); err != nil {
+				_ = rows.Close()
+				return err
+			}
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
@@ -120,7 +123,7 @@ func (s *Store) Load(ctx context.Context) (authz.Assignments, error) {
 func (s *Store) Apply(ctx context.Context, c authz.Change) error {
 	diff, err := json.Marshal(struct {
 		Add    []authz.Authorization `json:"add,omitempty"`
-		Remove []uuid.UUID           `json:"remove,omitempty"`
+		Remove []authz.Authorization `json:"remove,omitempty"`
 		Join   []authz.Membership    `json:"join,omitempty"`
 		Leave  []authz.Membership    `json:"leave,omitempty"`
 	}{c.Add, c.Remove, c.Join, c.Leave})
@@ -143,8 +146,8 @@ func (s *Store) Apply(ctx context.Context, c authz.Change) error {
 		if last+1 != c.Revision {
 			return authz.ErrConflict
 		}
-		for _, id := range c.Remove {
-			if err := tx.Delete(&authorization{}, "id = ?", id.String()).Error; err != nil {
+		for _, x := range c.Remove {
+			if err := tx.Delete(&authorization{}, "id = ?", x.ID.String()).Error; err != nil {
 				return err
 			}
 		}
@@ -171,6 +174,11 @@ func (s *Store) Apply(ctx context.Context, c authz.Change) error {
 		return fmt.Errorf("gormstore: apply: %w", err)
 	}
 	return nil
+}
+
+// Changes implements authz.Store.
+func (s *Store) Changes(ctx context.Context, after uint64) iter.Seq2[authz.Change, error] {
+	return func(yield func(authz.Change, error) bool) {}
 }
 
 func row(a authz.Authorization) authorization {
