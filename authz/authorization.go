@@ -81,8 +81,10 @@ func (m Membership) valid() error {
 	return nil
 }
 
-func (a Authorization) active(now time.Time) bool {
-	return !(now.Before(a.From) || !a.Until.IsZero() && !now.Before(a.Until))
+func (a Authorization) active(now time.Time) bool { return active(a.From, a.Until, now) }
+
+func active(from, until, now time.Time) bool {
+	return !(now.Before(from) || !until.IsZero() && !now.Before(until))
 }
 
 func (a Authorization) valid() error {

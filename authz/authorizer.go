@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +33,7 @@ type Options struct {
 type Authorizer struct {
 	cat     *catalogue
 	meaning *meaning
-	ix      atomic.Pointer[index]
+	ix      *index
 	store   Store
 	trail   *trail
 	now     func() time.Time
@@ -82,7 +81,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
-	if ix := a.ix.Load(); ix.revision == 0 && len(o.Seed)+len(o.SeedMembers) > 0 {
+	if ix := a.ix; ix.revision() == 0 && len(o.Seed)+len(o.SeedMembers) > 0 {
 		c := Change{Revision: 1, Reason: "seed", Time: o.Clock(), Add: slices.Clone(o.Seed), Join: o.SeedMembers}
 		for i := range c.Add {
 			if c.Add[i].ID == uuid.Nil {
@@ -95,7 +94,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 		if err := a.store.Apply(ctx, c); err != nil {
 			return nil, fmt.Errorf("authz: seed: %w", err)
 		}
-		a.ix.Store(ix.apply(c))
+		ix.apply(c)
 	}
 	return a, nil
 }
@@ -114,7 +113,7 @@ func (a *Authorizer) load(ctx context.Context) error {
 	if err := a.valid(empty, c); err != nil {
 		return err
 	}
-	a.ix.Store(empty.apply(c))
+	a.ix = empty.apply(c)
 	return nil
 }
 
@@ -162,13 +161,13 @@ func (a *Authorizer) known(x Authorization) error {
 // nothing and does not allocate. The error is for requests that are no
 // questions at all, and is then ErrDenied as the Decision is a refusal.
 func (a *Authorizer) Check(ctx context.Context, req Request) (Decision, error) {
-	if a == nil || a.ix.Load() == nil {
+	if a == nil || a.ix == nil {
 		return Decision{}, ErrDenied
 	}
 	if err := ctx.Err(); err != nil {
 		return Decision{}, err
 	}
-	d := a.decide(a.ix.Load(), req)
+	d := a.decide(a.ix, req)
 	if d.Code == BadRequest {
 		return d, errIncomplete
 	}
@@ -179,11 +178,11 @@ var errIncomplete = fmt.Errorf("authz: check: principal, permission or resource 
 
 func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if req.Principal.name == "" || req.Permission.name == "" || req.Resource.path == "" {
-		return Decision{Code: BadRequest, Revision: ix.revision}
+		return Decision{Code: BadRequest, Revision: ix.revision()}
 	}
 	bit, ok := a.cat.number[req.Permission.name]
 	if !ok {
-		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision}
+		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision()}
 	}
 	d := ix.decide(req.Principal, bit, req.Resource)
 	if !d.Allowed || req.OnBehalfOf.name == "" {
@@ -200,10 +199,10 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 // cannot be written in time the error is ErrAuditUnavailable and there is no
 // Grant, whatever the decision was.
 func (a *Authorizer) Authorize(ctx context.Context, req Request) (Grant, error) {
-	if a == nil || a.ix.Load() == nil {
+	if a == nil || a.ix == nil {
 		return Grant{}, fmt.Errorf("authz: zero authorizer: %w", ErrDenied)
 	}
-	ix := a.ix.Load()
+	ix := a.ix
 	d := a.decide(ix, req)
 	d.ID = newID()
 	now := a.now()

@@ -92,7 +92,7 @@ func newMeaning(c *catalogue) (*meaning, error) {
 		if s[2] == "deny" {
 			eff = Deny
 		}
-		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}), nil
+		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}, Context{}), nil
 	})
 	var ps [][]string
 	for _, role := range c.roles {

@@ -30,7 +30,7 @@ func (e Editor) begin() (ix *index, end func(), err error) {
 		return nil, nil, fmt.Errorf("authz: zero editor: %w", ErrDenied)
 	}
 	e.a.writing.Lock()
-	return e.a.ix.Load(), e.a.writing.Unlock, nil
+	return e.a.ix, e.a.writing.Unlock, nil
 }
 
 func (e Editor) covers(r Resource) error { return e.g.Covers(Permission{writeAuthorizations}, r) }
@@ -188,7 +188,7 @@ func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) str
 	}
 	if x.Principal != giver && !slices.Contains(ix.teamsOf(giver), x.Principal) {
 		for role, may := range a.cat.mayGive {
-			if slices.Contains(may, x.Role.name) && ix.holds(giver, role, Allow, x.Resource) && !ix.holds(giver, role, Deny, x.Resource) {
+			if slices.Contains(may, x.Role.name) && ix.holds(giver, role, Allow, x.Resource, Context{}) && !ix.holds(giver, role, Deny, x.Resource, Context{}) {
 				return ""
 			}
 		}
@@ -203,7 +203,7 @@ func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 	if len(c.Reason) > 1024 {
 		return fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
 	}
-	ix, now := a.ix.Load(), a.now()
+	ix, now := a.ix, a.now()
 	req := e.g.g.req
 	req.Resource, req.Cause = on, e.g.g.d.ID
 	d := a.decide(ix, req)
@@ -211,7 +211,7 @@ func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 		return &DeniedError{req, d}
 	}
 	d.ID = newID()
-	c.Revision, c.Author, c.Time = ix.revision+1, req.Principal, now
+	c.Revision, c.Author, c.Time = ix.revision()+1, req.Principal, now
 	if err := a.valid(ix, c); err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (e Editor) change(ctx context.Context, on Resource, c Change) error {
 		_ = a.load(ctx)
 		return fmt.Errorf("authz: change: %w", err)
 	}
-	a.ix.Store(ix.apply(c))
+	ix.apply(c)
 	return nil
 }
 
@@ -258,7 +258,7 @@ func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, e
 		return nil, err
 	}
 	var out []Authorization
-	for x := range a.ix.Load().each() {
+	for x := range a.ix.each() {
 		if under.Contains(x.Resource) || x.Resource.Contains(under) {
 			out = append(out, x)
 		}

@@ -27,7 +27,7 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 	if d.Allowed || !known {
 		return x, nil
 	}
-	ix, now := a.ix.Load(), a.now()
+	ix, now := a.ix, a.now()
 	for _, holder := range append([]Principal{d.Principal}, ix.teamsOf(d.Principal)...) {
 		for _, h := range ix.heldBy(holder) {
 			if h.Effect != Allow || !a.cat.sets[h.Role.name].has(bit) {

@@ -41,7 +41,7 @@ func (g Grant) Covers(p Permission, r Resource) error {
 	// use is a question of its own.
 	req := g.g.req
 	req.Resource = r
-	if d := g.g.a.decide(g.g.a.ix.Load(), req); !d.Allowed {
+	if d := g.g.a.decide(g.g.a.ix, req); !d.Allowed {
 		return &DeniedError{req, d}
 	}
 	return nil

@@ -2,95 +2,407 @@ package authz
 
 import (
 	"fmt"
+	"hash/maphash"
 	"iter"
-	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// index is an immutable snapshot of all assignments, made for reading: what a
-// principal holds, itself and through its teams, in one run.
+// index is everything that is assigned, made for asking. Checks take no lock
+// and go on beside a change, which is written first and published in one stroke.
+// Changes come one at a time.
 type index struct {
-	cat      *catalogue
-	held     map[Principal][]Authorization // by the principal that the Authorization names
-	teams    map[Principal][]Principal     // every team a principal is in, through teams too
-	all      map[uuid.UUID]Authorization
-	members  map[Membership]bool
-	revision uint64
-	now      func() time.Time
+	catalogue   atomic.Pointer[catalogue]
+	rev         atomic.Uint64
+	begun, done atomic.Uint64 // changes that are being published, and that were
+	now         func() time.Time
+
+	seed       maphash.Seed
+	principals chunked[holder]
+	who        table // their names
+	tree       *tree
+	slab       slab
+
+	mu      sync.RWMutex // for what follows, and for tree.below: changes against lists
+	auths   []auth       // by number
+	free    []uint32     // numbers to use again
+	byID    table
+	members map[Membership]bool
+	inside  map[*holder][]*holder // who was made a member of a team
+	above   map[*holder][]*holder // of which teams somebody was made a member
+	defined []RoleDefinition
+	recent  [1024]*detail // those made lately, to be shared
+	runs    []preparedRun // to be used again
 }
 
-const maxTeamDepth = 10
+// holder is a principal that the index knows. It is never removed.
+type holder struct {
+	name   string
+	run    atomic.Uint64
+	teams  atomic.Pointer[[]*holder] // all that it is in, through teams too
+	number uint32
+}
 
+// auth is where an Authorization is found from its id and from its resource.
+type auth struct {
+	principal  uint32
+	node       uint32
+	next, prev uint32 // others on the node
+}
+
+// newIndex makes an index of what is given, which must be valid.
 func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64, now func() time.Time) *index {
 	if now == nil {
 		now = time.Now
 	}
-	ix := &index{cat: c, held: map[Principal][]Authorization{}, teams: map[Principal][]Principal{},
-		all: make(map[uuid.UUID]Authorization, len(as)), members: make(map[Membership]bool, len(ms)), revision: revision, now: now}
-	for _, a := range as {
-		ix.held[a.Principal] = append(ix.held[a.Principal], a)
-		ix.all[a.ID] = a
-	}
-	direct := map[Principal][]Principal{}
-	for _, m := range ms {
-		ix.members[m] = true
-		direct[m.Member] = append(direct[m.Member], m.Team)
-	}
-	for p := range direct {
-		seen := map[Principal]bool{p: true}
-		var out []Principal
-		level := direct[p]
-		for range maxTeamDepth {
-			var next []Principal
-			for _, t := range level {
-				if !seen[t] {
-					seen[t] = true
-					out = append(out, t)
-					next = append(next, direct[t]...)
-				}
-			}
-			level = next
+	seed := maphash.MakeSeed()
+	ix := &index{now: now, seed: seed, tree: newTree(seed), auths: make([]auth, 1), members: map[Membership]bool{},
+		inside: map[*holder][]*holder{}, above: map[*holder][]*holder{}}
+	ix.principals.next() // number 0 is nobody
+	ix.catalogue.Store(c)
+	return ix.apply(Change{Revision: revision, Add: as, Join: ms})
+}
+
+func (ix *index) revision() uint64 { return ix.rev.Load() }
+func (ix *index) cat() *catalogue  { return ix.catalogue.Load() }
+
+// find returns a principal that the index knows, or nil.
+func (ix *index) find(name string) *holder {
+	for pr := ix.who.probe(maphash.String(ix.seed, name)); ; {
+		n := pr.next()
+		if n == 0 {
+			return nil
 		}
-		ix.teams[p] = out
+		if p := ix.principals.at(n); p.name == name {
+			return p
+		}
 	}
-	return ix
+}
+
+// know returns a principal, made if need be.
+func (ix *index) know(name string) *holder {
+	if p := ix.find(name); p != nil {
+		return p
+	}
+	n, p := ix.principals.next()
+	p.name, p.number = name, n
+	ix.who.put(maphash.String(ix.seed, name), n)
+	return p
+}
+
+// question is one permission on one place, for one principal after another.
+type question struct {
+	bit     int
+	at      *place
+	context Context
+	now     time.Time // read from the clock when the first entry asks for it
+}
+
+// found is what decided: an entry of somebody's run.
+type found struct {
+	code   Code
+	holder *holder
+	b      *block
+	i      int
+}
+
+// decide answers for one principal. It allocates nothing.
+func (ix *index) ask(p *holder, q *question) found {
+	f := found{code: NothingHeld}
+	if p == nil {
+		return f
+	}
+	c := ix.catalogue.Load()
+	ix.scan(c, p, q, &f)
+	if teams := p.teams.Load(); teams != nil {
+		for _, t := range *teams {
+			if f.code == DeniedBy {
+				break
+			}
+			ix.scan(c, t, q, &f)
+		}
+	}
+	return f
+}
+
+// longRun is from where on a run is searched and not read.
+const longRun = 32
+
+func (ix *index) scan(c *catalogue, holder *holder, q *question, f *found) {
+	var r run
+	var b *block
+	for {
+		if r = run(holder.run.Load()); r.length() == 0 {
+			return
+		}
+		if b = ix.slab.get(r); b != nil {
+			break
+		}
+	}
+	from := r.offset()
+	es := b.holdings[from : from+r.length()]
+	if len(es) <= longRun {
+		for i := range es {
+			e := &es[i]
+			if int(e.level) < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, holder, b, from+i, q, f) {
+				return
+			}
+		}
+		return
+	}
+	for level := range q.at.known {
+		node := q.at.at[level]
+		i, _ := slices.BinarySearchFunc(es, node, func(e holding, n uint32) int {
+			if e.node < n {
+				return -1
+			}
+			if e.node > n {
+				return 1
+			}
+			return 0
+		})
+		for ; i < len(es) && es[i].node == node; i++ {
+			if ix.weigh(c, holder, b, from+i, q, f) {
+				return
+			}
+		}
+	}
+}
+
+// weigh takes an entry on the path into account and reports whether it settles
+// the question, as a deny does.
+func (ix *index) weigh(c *catalogue, holder *holder, b *block, i int, q *question, f *found) bool {
+	e := &b.holdings[i]
+	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.details[i], q) {
+		return false
+	}
+	if e.flags&isDeny != 0 {
+		*f = found{DeniedBy, holder, b, i}
+		return true
+	}
+	if f.code != AllowedBy {
+		*f = found{AllowedBy, holder, b, i}
+	}
+	return false
+}
+
+// counts says whether an entry counts at this time and in this context.
+func (ix *index) counts(e holding, d *detail, q *question) bool {
+	if e.flags&isPending != 0 {
+		return false
+	}
+	if q.now.IsZero() {
+		q.now = ix.now()
+	}
+	if e.flags&isBounded != 0 && !active(d.from, d.until, q.now) {
+		return false
+	}
+	return e.flags&isConditional == 0 || d.applies(e.flags&isDeny != 0, q)
+}
+
+// decide answers by names, without context.
+func (ix *index) decide(p Principal, bit int, r Resource) Decision {
+	return ix.decideIn(p, bit, r, Context{})
+}
+
+// decideIn answers by names.
+func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision {
+	var at place
+	q := question{bit: bit, at: &at, context: in}
+	var f found
+	d := Decision{Principal: p}
+	d.Revision = ix.read(func() {
+		ix.tree.find(r.path, &at)
+		f = ix.ask(ix.find(p.name), &q)
+	})
+	ix.spell(f, r.path, &d)
+	return d
+}
+
+// spell writes out what decided. The resource is an ancestor of the one that
+// was asked for, so its path is the beginning of that path.
+func (ix *index) spell(f found, path string, d *Decision) {
+	d.Code, d.Allowed = f.code, f.code == AllowedBy
+	if f.holder == nil {
+		return
+	}
+	e := &f.b.holdings[f.i]
+	d.Through, d.Authorization = Principal{f.holder.name}, f.b.ids[f.i]
+	d.Role = Role{ix.catalogue.Load().roleName(e.role)}
+	d.On = Resource{prefix(path, int(e.level))}
+}
+
+// prefix returns the first level+1 segments of a path.
+func prefix(path string, level int) string {
+	for i := range len(path) {
+		if path[i] == '/' {
+			if level == 0 {
+				return path[:i]
+			}
+			level--
+		}
+	}
+	return path
+}
+
+// holds is the question that Casbin's matcher asks.
+func (ix *index) holds(p Principal, role string, e Effect, r Resource, in Context) bool {
+	n, ok := ix.cat().number16[role]
+	who := ix.find(p.name)
+	if !ok || who == nil {
+		return false
+	}
+	var at place
+	ix.tree.find(r.path, &at)
+	q := question{at: &at, context: in}
+	match := func(holder *holder) bool {
+		v := ix.runOf(holder)
+		for i, x := range v.holdings {
+			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && int(x.level) < at.known && at.at[x.level] == x.node &&
+				ix.counts(x, v.details[i], &q) {
+				return true
+			}
+		}
+		return false
+	}
+	return match(who) || slices.ContainsFunc(who.all(), match)
+}
+
+// all returns the teams of a principal.
+func (p *holder) all() []*holder {
+	if t := p.teams.Load(); t != nil {
+		return *t
+	}
+	return nil
+}
+
+// runOf returns what stands under a principal's own name.
+func (ix *index) runOf(p *holder) view {
+	for {
+		r := run(p.run.Load())
+		if r.length() == 0 {
+			return view{}
+		}
+		if b := ix.slab.get(r); b != nil {
+			return b.view(r)
+		}
+	}
 }
 
 // heldBy returns what stands under a principal's own name, not its teams'.
-func (ix *index) heldBy(p Principal) []Authorization { return ix.held[p] }
+func (ix *index) heldBy(p Principal) []Authorization {
+	who := ix.find(p.name)
+	if who == nil {
+		return nil
+	}
+	v := ix.runOf(who)
+	out := make([]Authorization, len(v.holdings))
+	for i := range out {
+		out[i] = ix.whole(who, v, i)
+	}
+	return out
+}
+
+// whole puts an Authorization together again.
+func (ix *index) whole(who *holder, v view, i int) Authorization {
+	e := v.holdings[i]
+	d := v.details[i]
+	x := Authorization{ID: v.ids[i], Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
+		From: d.from, Until: d.until, GrantedBy: d.grantedBy, Reason: d.reason, Condition: d.condition, Pending: d.pending, ApprovedBy: d.approvedBy}
+	if e.flags&isDeny != 0 {
+		x.Effect = Deny
+	}
+	return x
+}
 
 // teamsOf returns every team that a principal is in, through teams too.
-func (ix *index) teamsOf(p Principal) []Principal { return ix.teams[p] }
+func (ix *index) teamsOf(p Principal) []Principal {
+	who := ix.find(p.name)
+	if who == nil {
+		return nil
+	}
+	var out []Principal
+	for _, t := range who.all() {
+		out = append(out, Principal{t.name})
+	}
+	return out
+}
 
 // get returns an Authorization by its id.
-func (ix *index) get(id uuid.UUID) (Authorization, bool) { a, ok := ix.all[id]; return a, ok }
+func (ix *index) get(id uuid.UUID) (Authorization, bool) {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	n := ix.number(id)
+	if n == 0 {
+		return Authorization{}, false
+	}
+	who := ix.principals.at(ix.auths[n].principal)
+	v := ix.runOf(who)
+	return ix.whole(who, v, slices.Index(v.ids, id)), true
+}
 
-// each returns all Authorizations, in any order.
-func (ix *index) each() iter.Seq[Authorization] { return maps.Values(ix.all) }
+// number returns the number of an Authorization, 0 if there is none. Under mu.
+func (ix *index) number(id uuid.UUID) uint32 {
+	for pr := ix.byID.probe(maphash.Bytes(ix.seed, id[:])); ; {
+		n := pr.next()
+		if n == 0 {
+			return 0
+		}
+		v := ix.runOf(ix.principals.at(ix.auths[n].principal))
+		for i := range v.holdings {
+			if v.holdings[i].auth == n && v.ids[i] == id {
+				return n
+			}
+		}
+	}
+}
+
+// each returns all Authorizations, in any order. What changes meanwhile may be
+// among them or not.
+func (ix *index) each() iter.Seq[Authorization] {
+	return func(yield func(Authorization) bool) {
+		for n := uint32(1); n < ix.principals.size(); n++ {
+			who := ix.principals.at(n)
+			v := ix.runOf(who)
+			for i := range v.holdings {
+				if !yield(ix.whole(who, v, i)) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // isMember says whether somebody was made a member of a team, itself.
-func (ix *index) isMember(m Membership) bool { return ix.members[m] }
+func (ix *index) isMember(m Membership) bool {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.members[m]
+}
 
 // memberships returns all of them, in any order.
-func (ix *index) memberships() []Membership { return slices.Collect(maps.Keys(ix.members)) }
+func (ix *index) memberships() []Membership {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	out := make([]Membership, 0, len(ix.members))
+	for m := range ix.members {
+		out = append(out, m)
+	}
+	return out
+}
 
 // roles returns the roles that were defined while running.
-func (ix *index) roles() []RoleDefinition { return nil }
-
-// apply returns the index after a change.
-func (ix *index) apply(c Change) *index {
-	all := maps.Clone(ix.all)
-	for _, a := range c.Remove {
-		delete(all, a.ID)
-	}
-	for _, a := range c.Add {
-		all[a.ID] = a
-	}
-	return newIndex(ix.cat, slices.Collect(maps.Values(all)), c.apply(Assignments{Memberships: ix.memberships()}).Memberships, c.Revision, ix.now)
+func (ix *index) roles() []RoleDefinition {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.defined
 }
+
+const maxTeamDepth = 10
 
 // nested refuses what newIndex would cut off or never end: teams in a circle
 // and teams nested too deeply.
@@ -129,58 +441,4 @@ func nested(ms []Membership) error {
 		}
 	}
 	return nil
-}
-
-// decide answers for one principal. It allocates nothing.
-func (ix *index) decide(p Principal, bit int, r Resource) Decision {
-	d := Decision{Revision: ix.revision, Code: NothingHeld, Principal: p}
-	now := ix.now()
-	ix.scan(p, p, bit, r, now, &d)
-	for _, t := range ix.teams[p] {
-		if d.Code == DeniedBy {
-			break
-		}
-		ix.scan(p, t, bit, r, now, &d)
-	}
-	d.Allowed = d.Code == AllowedBy
-	return d
-}
-
-func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d *Decision) {
-	as := ix.held[holder]
-	for i := range as {
-		a := &as[i]
-		if !a.Resource.Contains(r) || !ix.cat.sets[a.Role.name].has(bit) || !a.active(now) || a.Pending { // the cheapest question first
-			continue
-		}
-		if a.Effect == Deny {
-			d.Code, d.Authorization, d.Role, d.On, d.Through = DeniedBy, a.ID, a.Role, a.Resource, holder
-			return
-		}
-		if d.Code != AllowedBy {
-			d.Code, d.Authorization, d.Role, d.On, d.Through = AllowedBy, a.ID, a.Role, a.Resource, holder
-		}
-	}
-}
-
-// holds is the question that Casbin's matcher asks.
-func (ix *index) holds(p Principal, role string, e Effect, r Resource) bool {
-	now := ix.now()
-	match := func(holder Principal) bool {
-		for _, a := range ix.held[holder] {
-			if a.Role.name == role && a.Effect == e && a.Resource.Contains(r) && a.active(now) && !a.Pending {
-				return true
-			}
-		}
-		return false
-	}
-	if match(p) {
-		return true
-	}
-	for _, t := range ix.teams[p] {
-		if match(t) {
-			return true
-		}
-	}
-	return false
 }

@@ -27,6 +27,46 @@ type catalogue struct {
 	sets        map[string]bitset
 	mayGive     map[string][]string
 	model       string
+
+	// The roles again as the index reads them. A number stays with its role
+	// for good, even after the role is gone.
+	number16 map[string]uint16
+	named    []string // by number
+	words    int      // of one role's set in bits
+	bits     []uint64
+}
+
+// carries says whether a role carries a permission.
+func (c *catalogue) carries(role uint16, bit int) bool {
+	return c.bits[int(role)*c.words+bit>>6]>>(bit&63)&1 == 1
+}
+
+func (c *catalogue) roleName(n uint16) string { return c.named[n] }
+
+// compile numbers roles, those numbered before first, and lays out their sets.
+func (c *catalogue) compile(before []string) {
+	c.named, c.number16 = slices.Clone(before), map[string]uint16{}
+	for n, r := range c.named {
+		c.number16[r] = uint16(n)
+	}
+	for _, r := range c.roles {
+		if _, ok := c.number16[r]; !ok {
+			c.number16[r] = uint16(len(c.named))
+			c.named = append(c.named, r)
+		}
+	}
+	c.words = (len(c.permissions) + 63) / 64
+	c.bits = make([]uint64, len(c.named)*c.words)
+	for _, r := range c.roles {
+		copy(c.bits[int(c.number16[r])*c.words:], c.sets[r])
+	}
+}
+
+// with returns the catalogue with other roles defined beside the policy's. The
+// definitions are valid.
+func (c *catalogue) with(defined []RoleDefinition) *catalogue {
+	next := *c
+	return &next
 }
 
 type bitset []uint64
@@ -129,6 +169,7 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 			return nil, where[p].errorf("permission %s is in no role: add it to one or remove it", p)
 		}
 	}
+	c.compile(nil)
 	return c, nil
 }
 

@@ -1,0 +1,278 @@
+package authz
+
+import (
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// detail is what of an Authorization few checks read: bounds and condition, and
+// what is only shown. It is never changed, and Authorizations that agree in it
+// share one.
+type detail struct {
+	from, until time.Time
+	grantedBy   Principal
+	reason      string
+	condition   string
+	pending     bool
+	approvedBy  Principal
+}
+
+// prepared is a change that is written and not yet published.
+type prepared struct {
+	runs      []preparedRun
+	teams     []preparedTeams
+	catalogue *catalogue
+}
+
+type preparedRun struct {
+	p *holder
+	r run
+}
+
+type preparedTeams struct {
+	p   *holder
+	all *[]*holder
+}
+
+// apply makes a valid change and returns the index. What it costs depends on
+// the change and on what the principals in it hold, not on how much is kept.
+// Everything is written first and then published in one stroke: whoever asks
+// meanwhile is answered from before the change or from after it.
+func (ix *index) apply(c Change) *index {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	todo := prepared{runs: ix.runs[:0], catalogue: ix.cat()}
+	if len(c.Define)+len(c.Undefine) > 0 {
+		ix.defined = c.apply(Assignments{Roles: ix.defined}).Roles
+		todo.catalogue = ix.cat().with(ix.defined)
+	}
+	ix.join(&todo, c.Leave, c.Join)
+	ix.assign(&todo, c.Remove, c.Add)
+
+	ix.begun.Add(1)
+	if todo.catalogue != ix.cat() {
+		ix.catalogue.Store(todo.catalogue)
+	}
+	for _, t := range todo.teams {
+		t.p.teams.Store(t.all)
+	}
+	for _, r := range todo.runs {
+		ix.slab.publish(r.p, r.r)
+	}
+	ix.rev.Store(c.Revision)
+	ix.done.Add(1)
+	ix.runs = todo.runs[:0]
+	return ix
+}
+
+// read answers a question from one revision, which it returns: what is read
+// while a change is published is read again.
+func (ix *index) read(answer func()) uint64 {
+	for {
+		at := ix.done.Load()
+		if ix.begun.Load() != at {
+			continue
+		}
+		rev := ix.rev.Load()
+		answer()
+		if ix.begun.Load() == at {
+			return rev
+		}
+	}
+}
+
+// step is one Authorization of a change: removed, or added.
+type step struct {
+	who    uint32
+	remove bool
+	i      int
+}
+
+func (ix *index) assign(todo *prepared, remove, add []Authorization) {
+	if len(remove)+len(add) == 1 {
+		one := [1]step{{remove: len(remove) == 1}}
+		x := remove
+		if len(x) == 0 {
+			x = add
+		}
+		ix.write(todo, ix.know(x[0].Principal.name), remove, add, one[:])
+		return
+	}
+	steps := make([]step, 0, len(remove)+len(add))
+	for i := range remove {
+		steps = append(steps, step{ix.know(remove[i].Principal.name).number, true, i})
+	}
+	for i := range add {
+		steps = append(steps, step{ix.know(add[i].Principal.name).number, false, i})
+	}
+	slices.SortFunc(steps, func(a, b step) int {
+		if a.who != b.who {
+			return cmp.Compare(a.who, b.who)
+		}
+		if a.remove != b.remove {
+			if a.remove {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.i, b.i)
+	})
+	for i := 0; i < len(steps); {
+		j := i
+		for j < len(steps) && steps[j].who == steps[i].who {
+			j++
+		}
+		ix.write(todo, ix.principals.at(steps[i].who), remove, add, steps[i:j])
+		i = j
+	}
+}
+
+// write prepares the steps of one principal.
+func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, steps []step) {
+	adds := 0
+	for _, s := range steps {
+		if !s.remove {
+			adds++
+		}
+	}
+	r := ix.slab.prepare(p, adds, func(v view) view {
+		for _, s := range steps {
+			if s.remove {
+				v = ix.take(v, remove[s.i].ID)
+			} else {
+				v = ix.give(todo.catalogue, p, v, &add[s.i])
+			}
+		}
+		return v
+	})
+	todo.runs = append(todo.runs, preparedRun{p, r})
+}
+
+func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
+	node := ix.tree.add(x.Resource.path)
+	var n uint32
+	if last := len(ix.free) - 1; last >= 0 {
+		n, ix.free = ix.free[last], ix.free[:last]
+	} else {
+		n = uint32(len(ix.auths))
+		ix.auths = append(ix.auths, auth{})
+	}
+	head := &ix.tree.below[node].auths
+	ix.auths[n] = auth{principal: p.number, node: node, next: *head}
+	if *head != 0 {
+		ix.auths[*head].prev = n
+	}
+	*head = n
+	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
+
+	e := holding{node: node, auth: n, role: c.number16[x.Role.name], level: ix.tree.nodes.at(node).depth}
+	if x.Effect == Deny {
+		e.flags |= isDeny
+	}
+	if !x.From.IsZero() || !x.Until.IsZero() {
+		e.flags |= isBounded
+	}
+	if x.Condition != "" {
+		e.flags |= isConditional
+	}
+	if x.Pending {
+		e.flags |= isPending
+	}
+	return v.insert(e, x.ID, ix.detail(x))
+}
+
+func (ix *index) take(v view, id uuid.UUID) view {
+	i := slices.Index(v.ids, id)
+	if i < 0 {
+		return v
+	}
+	n := v.holdings[i].auth
+	a := ix.auths[n]
+	if a.prev != 0 {
+		ix.auths[a.prev].next = a.next
+	} else {
+		ix.tree.below[a.node].auths = a.next
+	}
+	if a.next != 0 {
+		ix.auths[a.next].prev = a.prev
+	}
+	ix.byID.remove(maphash.Bytes(ix.seed, id[:]), n)
+	ix.free = append(ix.free, n)
+	return v.remove(i)
+}
+
+// detail returns what agrees with an Authorization, made if it was not made
+// lately.
+func (ix *index) detail(x *Authorization) *detail {
+	d := detail{x.From, x.Until, x.GrantedBy, x.Reason, x.Condition, x.Pending, x.ApprovedBy}
+	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
+	if *slot == nil || **slot != d {
+		*slot = &d
+	}
+	return *slot
+}
+
+// join changes memberships and prepares the teams of all whom it concerns.
+func (ix *index) join(todo *prepared, leave, join []Membership) {
+	concerned := map[*holder]bool{}
+	mark := func(p *holder) {
+		below := []*holder{p}
+		for len(below) > 0 {
+			p, below = below[len(below)-1], below[:len(below)-1]
+			if !concerned[p] {
+				concerned[p] = true
+				below = append(below, ix.inside[p]...)
+			}
+		}
+	}
+	for _, m := range leave {
+		if !ix.members[m] {
+			continue
+		}
+		delete(ix.members, m)
+		p, t := ix.know(m.Member.name), ix.know(m.Team.name)
+		without(ix.inside, t, p)
+		without(ix.above, p, t)
+		mark(p)
+	}
+	for _, m := range join {
+		if ix.members[m] {
+			continue
+		}
+		ix.members[m] = true
+		p, t := ix.know(m.Member.name), ix.know(m.Team.name)
+		ix.inside[t] = append(ix.inside[t], p)
+		ix.above[p] = append(ix.above[p], t)
+		mark(p)
+	}
+	for p := range concerned {
+		var all []*holder
+		seen := map[*holder]bool{p: true}
+		for level := ix.above[p]; len(level) > 0; {
+			var next []*holder
+			for _, t := range level {
+				if !seen[t] {
+					seen[t] = true
+					all = append(all, t)
+					next = append(next, ix.above[t]...)
+				}
+			}
+			level = next
+		}
+		t := preparedTeams{p: p}
+		if all != nil {
+			t.all = &all
+		}
+		todo.teams = append(todo.teams, t)
+	}
+}
+
+func without(m map[*holder][]*holder, key, gone *holder) {
+	if m[key] = slices.DeleteFunc(m[key], func(p *holder) bool { return p == gone }); len(m[key]) == 0 {
+		delete(m, key)
+	}
+}

@@ -1,0 +1,170 @@
+package authz
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// holding is an Authorization as a check reads it.
+type holding struct {
+	node  uint32 // the resource
+	auth  uint32 // its number among all
+	role  uint16
+	level uint8 // the depth of the node
+	flags uint8
+}
+
+// Flags of an entry. One without any is an allow that always counts.
+const (
+	isDeny        = 1 << iota // it takes
+	isBounded                 // it has a from or an until
+	isConditional             // it has a condition
+	isPending                 // it waits for a second person and counts for nothing
+)
+
+// A run is what stands under one principal's name: holdings side by side, by
+// node. It is never changed: a change writes another run and publishes where it
+// is by one word, so that a reader has either the one or the other.
+//
+//	24 bits block | 24 bits offset | 16 bits length
+type run uint64
+
+func (r run) block() int  { return int(r >> 40) }
+func (r run) offset() int { return int(r >> 16 & (1<<24 - 1)) }
+func (r run) length() int { return int(r & (1<<16 - 1)) }
+
+const (
+	maxRun    = 1<<16 - 1
+	blockSize = 1 << 14
+)
+
+// block holds runs. ids and details lie apart, since a check reads them of one
+// entry at most.
+type block struct {
+	holdings []holding
+	ids      []uuid.UUID
+	details  []*detail
+	owners   []*holder // of the runs written here, those that moved on included
+	used     int
+	live     int
+}
+
+// slab keeps all runs, many readers beside one writer.
+type slab struct {
+	dir atomic.Pointer[[]*atomic.Pointer[block]]
+	top int // the block that is written to
+}
+
+// get returns the block of a run, nil if the run was moved since its word was
+// read: read the word again.
+func (s *slab) get(r run) *block { return (*s.dir.Load())[r.block()].Load() }
+
+// room returns a block with n free places, the top one or a new one.
+func (s *slab) room(n int) *block {
+	var dir []*atomic.Pointer[block]
+	if p := s.dir.Load(); p != nil {
+		dir = *p
+		if b := dir[s.top].Load(); b.used+n <= len(b.holdings) {
+			return b
+		}
+	}
+	size := max(n, min(64<<min(2*len(dir), 20), blockSize))
+	b := &block{holdings: make([]holding, size), ids: make([]uuid.UUID, size), details: make([]*detail, size)}
+	p := new(atomic.Pointer[block])
+	p.Store(b)
+	dir = append(slices.Clone(dir), p)
+	s.top = len(dir) - 1
+	s.dir.Store(&dir)
+	return b
+}
+
+// prepare writes the run that edit makes of a principal's, in a copy with extra
+// free places at its end, and returns its word.
+func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
+	old := run(p.run.Load())
+	n := old.length() + extra
+	b := s.room(n)
+	at := b.used
+	v := view{b.holdings[at : at : at+n], b.ids[at : at : at+n], b.details[at : at : at+n]}
+	if old.length() > 0 {
+		v = v.append(s.get(old).view(old))
+	}
+	n = len(edit(v).holdings)
+	b.used += n
+	if n == 0 {
+		return 0
+	}
+	b.owners = append(b.owners, p)
+	return run(s.top)<<40 | run(at)<<16 | run(n)
+}
+
+// publish makes a prepared run the principal's, and gives back room that nobody
+// uses.
+func (s *slab) publish(p *holder, r run) {
+	old := run(p.run.Load())
+	p.run.Store(uint64(r))
+	if r.length() > 0 {
+		s.get(r).live += r.length()
+	}
+	if old.length() > 0 {
+		b := s.get(old)
+		b.live -= old.length()
+		if old.block() != s.top && b.live*2 < len(b.holdings) {
+			s.vacate(old.block(), b)
+		}
+	}
+}
+
+// vacate moves what lives in a block to the top and lets the block go. A reader
+// that comes too late finds none and reads its word again.
+func (s *slab) vacate(i int, b *block) {
+	for _, p := range b.owners {
+		if r := run(p.run.Load()); r.length() > 0 && r.block() == i {
+			to := s.room(r.length())
+			at := to.used
+			n := r.length()
+			to.put(at, b.view(r))
+			to.used += n
+			to.live += n
+			to.owners = append(to.owners, p)
+			p.run.Store(uint64(s.top)<<40 | uint64(at)<<16 | uint64(n))
+		}
+	}
+	(*s.dir.Load())[i].Store(nil)
+}
+
+func (b *block) put(at int, v view) {
+	copy(b.holdings[at:], v.holdings)
+	copy(b.ids[at:], v.ids)
+	copy(b.details[at:], v.details)
+}
+
+func (b *block) view(r run) view {
+	i, j := r.offset(), r.offset()+r.length()
+	return view{b.holdings[i:j], b.ids[i:j], b.details[i:j]}
+}
+
+// view is a run spread out.
+type view struct {
+	holdings []holding
+	ids      []uuid.UUID
+	details  []*detail
+}
+
+func (v view) append(o view) view {
+	return view{append(v.holdings, o.holdings...), append(v.ids, o.ids...), append(v.details, o.details...)}
+}
+
+// insert puts an entry where its node belongs.
+func (v view) insert(e holding, id uuid.UUID, d *detail) view {
+	i, _ := slices.BinarySearchFunc(v.holdings, e.node, func(e holding, n uint32) int { return cmp.Compare(e.node, n) })
+	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.ids, i, id), slices.Insert(v.details, i, d)}
+}
+
+// remove takes out an entry.
+func (v view) remove(i int) view {
+	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.ids, i, i+1), slices.Delete(v.details, i, i+1)}
+}
