@@ -99,21 +99,82 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	return a, nil
 }
 
-// load reads everything from the store and makes it what counts. What cannot be
-// written must not be loaded either, since the index would cut it off or
-// confuse it.
+// load makes what the store keeps what counts. What cannot be written must not
+// be loaded either, since the index would cut it off or confuse it.
 func (a *Authorizer) load(ctx context.Context) error {
-	var all []Authorization
-	s, err := a.store.Load(ctx, func(x Authorization) error { all = append(all, x); return nil })
+	if a.ix == nil {
+		return a.fill(ctx)
+	}
+	var c Change
+	here := make(map[uuid.UUID]bool)
+	s, err := a.store.Load(ctx, func(x Authorization) error {
+		old, ok := a.ix.get(x.ID)
+		if here[x.ID] = true; ok && old == x {
+			return nil
+		}
+		if ok {
+			c.Remove = append(c.Remove, old)
+		}
+		c.Add = append(c.Add, x)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	empty := newIndex(a.cat, nil, nil, 0, a.now)
-	c := Change{Revision: s.Revision, Add: all, Join: s.Memberships, Define: s.Roles}
-	if err := a.valid(empty, c); err != nil {
+	for x := range a.ix.each() {
+		if !here[x.ID] {
+			c.Remove = append(c.Remove, x)
+		}
+	}
+	c.Revision, c.Join, c.Define = s.Revision, s.Memberships, s.Roles
+	for _, m := range a.ix.memberships() {
+		if !slices.Contains(s.Memberships, m) {
+			c.Leave = append(c.Leave, m)
+		}
+	}
+	for _, d := range a.ix.roles() {
+		if !slices.ContainsFunc(s.Roles, func(n RoleDefinition) bool { return n.Role == d.Role }) {
+			c.Undefine = append(c.Undefine, d)
+		}
+	}
+	if err := a.valid(a.ix, c); err != nil {
 		return err
 	}
-	a.ix = empty.apply(c)
+	a.ix.apply(c)
+	return nil
+}
+
+// fill loads into a new index, piece by piece, so that little is held twice.
+func (a *Authorizer) fill(ctx context.Context) error {
+	ix := newIndex(a.cat, nil, nil, 0, a.now)
+	piece := make([]Authorization, 0, 1<<14)
+	flush := func() error {
+		c := Change{Add: piece}
+		if err := a.valid(ix, c); err != nil {
+			return err
+		}
+		ix.apply(c)
+		piece = piece[:0]
+		return nil
+	}
+	s, err := a.store.Load(ctx, func(x Authorization) error {
+		if piece = append(piece, x); len(piece) == cap(piece) {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return err
+	}
+	c := Change{Revision: s.Revision, Join: s.Memberships, Define: s.Roles}
+	if err := a.valid(ix, c); err != nil {
+		return err
+	}
+	ix.apply(c)
+	a.ix = ix
 	return nil
 }
 
@@ -124,14 +185,18 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 		gone[x.ID] = true
 	}
 	ids := make(map[uuid.UUID]bool, len(c.Add))
+	more := map[Principal]int{}
 	for _, x := range c.Add {
 		if err := a.known(x); err != nil {
 			return fmt.Errorf("%s: %w", x.ID, err)
 		}
-		if _, there := ix.get(x.ID); x.ID == uuid.Nil || ids[x.ID] || there && !gone[x.ID] {
+		if x.ID == uuid.Nil || ids[x.ID] || ix.has(x.ID) && !gone[x.ID] {
 			return fmt.Errorf("authz: authorization: id %s: missing or used twice", x.ID)
 		}
 		ids[x.ID] = true
+		if more[x.Principal]++; more[x.Principal]+ix.count(x.Principal) > maxRun {
+			return fmt.Errorf("authz: authorization: principal %s: more than %d Authorizations: give them to a team, or further up", x.Principal, maxRun)
+		}
 	}
 	if len(c.Join) == 0 {
 		return nil

@@ -2,162 +2,178 @@ package authz
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/cedar-policy/cedar-go"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 )
 
-// workload is a house of n assignments: ten for each principal, one in two
-// hundred principals of the vendor's staff with roles on many tenants, a
-// thousand assignments for each tenant, and questions of which about half are
-// allowed, most of them by something held above. The questions are many, so
-// that they do not all stay in the processor's cache.
-func workload(b *testing.B, n int) (*Authorizer, []Request) {
-	rnd := rand.New(rand.NewPCG(1, uint64(n)))
-	people, tenants := n/10, max(1, n/1000)
-	tenant := func(i int) string { return fmt.Sprintf("tenants/t%d", i) }
-	as := make([]Authorization, 0, n)
-	ms := make([]Membership, 0, people/5)
-	roles := []string{"role:user", "role:crm-user", "role:tenant-admin", "role:sync-worker", "role:support", "role:sales", "role:customer-success"}
-	who := make([]Principal, people)
-	for i := range who {
-		home := i % tenants
-		who[i] = Principal{fmt.Sprintf("user:idp/p%d", i)}
-		staff := i%200 == 0
-		if i%5 == 0 {
-			ms = append(ms, Membership{who[i], Principal{fmt.Sprintf("team:t%d", home)}})
-		}
-		for j := range 10 {
-			x := Authorization{ID: uuid.New(), Principal: who[i], Role: Role{roles[rnd.IntN(len(roles))]}, Effect: Allow}
-			on := tenant(home)
-			if staff {
-				on = tenant(rnd.IntN(tenants))
-			}
-			if j > 0 {
-				on += fmt.Sprintf("/units/u%d/users/m%d", rnd.IntN(10), rnd.IntN(100))
-			}
-			x.Resource = Resource{on}
-			if rnd.IntN(50) == 0 {
-				x.Effect = Deny
-			}
-			as = append(as, x)
-		}
-	}
-	a, err := New(b.Context(), os.DirFS("../policy"), nil)
-	require.NoError(b, err)
-	a.ix = newIndex(a.cat, as, ms, 1, a.now)
-	perms := make([]Permission, 0, len(a.cat.permissions))
-	for _, p := range a.cat.permissions {
-		perms = append(perms, Permission{p})
-	}
-	reqs := make([]Request, 1<<16)
-	for i := range reqs {
-		x := as[rnd.IntN(len(as))]
-		on := x.Resource.path
-		if rnd.IntN(5) > 0 {
-			on += fmt.Sprintf("/mailbox/f%d", rnd.IntN(1000))
-		}
-		reqs[i] = Request{Principal: x.Principal, Permission: perms[rnd.IntN(len(perms))], Resource: Resource{on}}
-	}
-	return a, reqs
-}
+func benchSizes() []int { return []int{1_000, 10_000, 100_000, 1_000_000} }
 
-func sizes() []int { return []int{1_000, 100_000} }
-
-// BenchmarkCheck is the index: what every Check costs.
+// BenchmarkCheck asks every engine the same questions over the same data, each
+// answer compared once with the plainest reference. Compare within one run:
+//
+//	go test ./authz -run '^$' -bench Check
 func BenchmarkCheck(b *testing.B) {
-	for _, n := range sizes() {
-		b.Run(fmt.Sprintf("assignments=%d", n), func(b *testing.B) {
-			a, reqs := workload(b, n)
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			mask := len(w.reqs) - 1
+			run := func(engine string, check func(i int) bool) {
+				b.Run("engine="+engine, func(b *testing.B) {
+					b.ReportAllocs()
+					for i := 0; b.Loop(); i++ {
+						if i &= mask; check(i) != w.allowed[i] {
+							b.Fatalf("question %d: %+v: want %v", i, w.reqs[i], w.allowed[i])
+						}
+					}
+				})
+			}
+			l, qs := newLimit(w)
+			b.Run("engine=limit", func(b *testing.B) {
+				b.ReportAllocs()
+				yes := 0
+				for i := 0; b.Loop(); i++ {
+					if l.check(qs[i&mask]) { // knows no denies: its answers are not compared
+						yes++
+					}
+				}
+			})
+			a := w.authorizer(b)
+			whos, dos, ons := make([]PrincipalHandle, len(w.reqs)), make([]PermissionHandle, len(w.reqs)), make([]ResourceHandle, len(w.reqs))
+			for i, r := range w.reqs {
+				var err [3]error
+				whos[i], err[0] = a.PrincipalHandle(r.Principal)
+				dos[i], err[1] = a.PermissionHandle(r.Permission)
+				ons[i], err[2] = a.ResourceHandle(r.Resource)
+				require.Equal(b, [3]error{}, err)
+			}
+			run("lockkeeper", func(i int) bool { return a.CheckHandles(whos[i], dos[i], &ons[i]).Allowed() })
 			ctx := b.Context()
-			yes, i := 0, 0
-			b.ReportAllocs()
-			for b.Loop() {
-				d, err := a.Check(ctx, reqs[i&(len(reqs)-1)])
-				if err != nil {
-					b.Fatal(err)
-				}
-				if d.Allowed {
-					yes++
-				}
-				i++
-			}
-			b.ReportMetric(float64(yes)/float64(i), "allowed/op")
+			run("lockkeeper-names", func(i int) bool { d, _ := a.Check(ctx, w.reqs[i]); return d.Allowed })
+			func() {
+				ps, es, qs := newCedar(b, w)
+				run("cedar", func(i int) bool { ok, _ := cedar.Authorize(ps, es, qs[i]); return ok == cedar.Allow })
+			}()
+			func() {
+				e, qs := newPlainCasbin(b, w)
+				run("casbin", func(i int) bool { ok, _ := e.Enforce(qs[i]...); return ok })
+			}()
 		})
 	}
 }
 
-// BenchmarkCasbinEnforce asks Casbin the same questions over the same data.
+// BenchmarkCasbinEnforce asks Casbin over our own index, the policy's meaning.
 func BenchmarkCasbinEnforce(b *testing.B) {
-	for _, n := range sizes() {
-		b.Run(fmt.Sprintf("assignments=%d", n), func(b *testing.B) {
-			a, reqs := workload(b, n)
-			ix, i := a.ix, 0
-			b.ReportAllocs()
-			for b.Loop() {
-				r := &reqs[i&(len(reqs)-1)]
-				if _, err := a.meaning.enforce(ix, r.Principal, r.Permission.name, r.Resource); err != nil {
-					b.Fatal(err)
-				}
-				i++
-			}
-		})
-	}
-}
-
-// BenchmarkAuthorize is a Check with its record in memory and its Grant, by one
-// goroutine and by many, whose records go out together.
-func BenchmarkAuthorize(b *testing.B) {
-	a, reqs := workload(b, 100_000)
-	var allowed []Request
-	for _, r := range reqs {
-		if d, _ := a.Check(b.Context(), r); d.Allowed {
-			allowed = append(allowed, r)
-		}
-	}
-	b.Run("one", func(b *testing.B) {
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			if _, err := a.Authorize(b.Context(), allowed[i%len(allowed)]); err != nil {
-				b.Fatal(err)
-			}
-			i++
-		}
-	})
-	b.Run("many", func(b *testing.B) {
-		b.ReportAllocs()
-		b.SetParallelism(32)
-		b.RunParallel(func(pb *testing.PB) {
-			for i := rand.IntN(len(allowed)); pb.Next(); i++ {
-				if _, err := a.Authorize(b.Context(), allowed[i%len(allowed)]); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	})
-}
-
-// BenchmarkCovers is what each use of a Grant costs.
-func BenchmarkCovers(b *testing.B) {
-	a, reqs := workload(b, 100_000)
-	var gs []Grant
-	for _, r := range reqs {
-		if d, _ := a.Check(b.Context(), r); d.Allowed && len(gs) < 1<<12 {
-			gs = append(gs, a.mint(r, d, a.now()))
-		}
-	}
-	i := 0
+	w := newBenchWorld(b, 100_000)
+	a := w.authorizer(b)
 	b.ReportAllocs()
-	for b.Loop() {
-		g := gs[i%len(gs)]
-		if err := g.Covers(g.g.req.Permission, g.g.req.Resource); err != nil {
-			b.Fatal(err)
+	for i := 0; b.Loop(); i++ {
+		i &= len(w.reqs) - 1
+		ok, err := a.meaning.enforce(a.ix, w.reqs[i].Principal, w.reqs[i].Permission.name, w.reqs[i].Resource)
+		if err != nil || ok != w.allowed[i] {
+			b.Fatal(ok, err)
 		}
-		i++
+	}
+}
+
+// BenchmarkAssign adds and revokes one Authorization in memory.
+func BenchmarkAssign(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			a := w.authorizer(b)
+			one := make([]Authorization, 1)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				one[0] = w.given[(i*7919)%len(w.given)]
+				one[0].ID = uuid.UUID{1, byte(i), byte(i >> 8), byte(i >> 16), byte(i >> 24)}
+				a.ix.apply(Change{Revision: uint64(i), Add: one})
+				a.ix.apply(Change{Revision: uint64(i), Remove: one})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/2, "ns/change")
+		})
+	}
+}
+
+// BenchmarkLoad builds the index from rows in memory and says what an
+// assignment takes, names and all.
+func BenchmarkLoad(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			cat, err := readPolicy(w.policy)
+			require.NoError(b, err)
+			var ix *index
+			var before, after runtime.MemStats
+			var cpu time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				ix = nil
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				start := cpuTime()
+				b.StartTimer()
+				ix = newIndex(cat, w.given, nil, 1, nil)
+				b.StopTimer()
+				cpu += cpuTime() - start
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/assignment")
+			b.ReportMetric(cpu.Seconds()/float64(b.N), "cpu-s/op")
+			b.ReportMetric(float64(ix.tree.nodes.size())/float64(n), "resources/assignment")
+			runtime.KeepAlive(w)
+		})
+	}
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkCheckBesideWriter asks by handles while nobody writes, and while one
+// writes as fast as a disk would let it and as fast as memory does.
+func BenchmarkCheckBesideWriter(b *testing.B) {
+	w := newBenchWorld(b, 100_000)
+	a := w.authorizer(b)
+	whos, dos, ons := make([]PrincipalHandle, len(w.reqs)), make([]PermissionHandle, len(w.reqs)), make([]ResourceHandle, len(w.reqs))
+	for i, r := range w.reqs {
+		whos[i], _ = a.PrincipalHandle(r.Principal)
+		dos[i], _ = a.PermissionHandle(r.Permission)
+		ons[i], _ = a.ResourceHandle(r.Resource)
+	}
+	for name, pause := range map[string]time.Duration{"none": -1, "10000-a-second": 100 * time.Microsecond, "unpaused": 0} {
+		b.Run("writer="+name, func(b *testing.B) {
+			var stop atomic.Bool
+			done := make(chan int)
+			go func() {
+				i := 0
+				for ; !stop.Load() && pause >= 0; i++ {
+					one := []Authorization{w.given[(i*7919)%len(w.given)]}
+					one[0].ID = uuid.UUID{1, byte(i), byte(i >> 8), byte(i >> 16), byte(i >> 24)}
+					a.ix.apply(Change{Revision: uint64(i), Add: one})
+					a.ix.apply(Change{Revision: uint64(i), Remove: one})
+					for t := time.Now(); time.Since(t) < 2*pause; {
+						runtime.Gosched()
+					}
+				}
+				done <- i
+			}()
+			for i := 0; b.Loop(); i++ {
+				i &= len(w.reqs) - 1
+				a.CheckHandles(whos[i], dos[i], &ons[i])
+			}
+			stop.Store(true)
+			b.ReportMetric(2*float64(<-done)/b.Elapsed().Seconds(), "changes/s")
+		})
 	}
 }

@@ -21,12 +21,9 @@ type PermissionHandle struct {
 }
 
 // ResourceHandle stands for a Resource.
-type ResourceHandle struct{ r *resolved }
-
-type resolved struct {
-	place
-	ix   *index
-	path string
+type ResourceHandle struct {
+	ix *index
+	at place
 }
 
 // PrincipalHandle looks a principal up. One that nobody has assigned anything
@@ -63,16 +60,17 @@ func (a *Authorizer) ResourceHandle(r Resource) (ResourceHandle, error) {
 	}
 	a.ix.mu.Lock()
 	defer a.ix.mu.Unlock()
-	to := &resolved{ix: a.ix, path: r.path}
-	to.fill(a.ix.tree, a.ix.tree.add(r.path))
-	return ResourceHandle{to}, nil
+	h := ResourceHandle{ix: a.ix}
+	h.at.fill(a.ix.tree, a.ix.tree.add(r.path))
+	return h, nil
 }
 
 // Answer is a Decision that is not spelled out. It proves nothing.
 type Answer struct {
+	ix       *index
 	f        found
 	who      *holder
-	on       *resolved
+	on       uint32
 	revision uint64
 }
 
@@ -81,23 +79,23 @@ func (a Answer) Allowed() bool { return a.f.code == AllowedBy }
 
 // Decision spells the answer out.
 func (a Answer) Decision() Decision {
-	if a.on == nil || a.who == nil {
+	if a.ix == nil {
 		return Decision{Code: BadRequest}
 	}
 	d := Decision{Revision: a.revision, Principal: Principal{a.who.name}}
-	a.on.ix.spell(a.f, a.on.path, &d)
+	a.ix.spell(a.f, a.ix.tree.path(a.on), &d)
 	return d
 }
 
 // CheckHandles answers as Check does, for a request without OnBehalfOf and
 // Context. It does not allocate. Handles of another Authorizer, and zero ones,
 // are denied.
-func (a *Authorizer) CheckHandles(who PrincipalHandle, do PermissionHandle, on ResourceHandle) Answer {
-	if a == nil || a.ix == nil || who.ix != a.ix || do.ix != a.ix || on.r == nil || on.r.ix != a.ix {
+func (a *Authorizer) CheckHandles(who PrincipalHandle, do PermissionHandle, on *ResourceHandle) Answer {
+	if a == nil || a.ix == nil || who.ix != a.ix || do.ix != a.ix || on == nil || on.ix != a.ix {
 		return Answer{f: found{code: BadRequest}}
 	}
-	ans := Answer{who: who.p, on: on.r}
-	q := question{bit: do.bit, at: &on.r.place}
+	ans := Answer{ix: a.ix, who: who.p, on: on.at.at[on.at.known-1]}
+	q := question{bit: do.bit, at: &on.at}
 	ans.revision = a.ix.read(func() { ans.f = a.ix.ask(who.p, &q) })
 	return ans
 }

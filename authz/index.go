@@ -148,7 +148,7 @@ func (ix *index) scan(c *catalogue, holder *holder, q *question, f *found) {
 	if len(es) <= longRun {
 		for i := range es {
 			e := &es[i]
-			if int(e.level) < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, holder, b, from+i, q, f) {
+			if e.level < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, holder, b, from+i, q, f) {
 				return
 			}
 		}
@@ -262,7 +262,7 @@ func (ix *index) holds(p Principal, role string, e Effect, r Resource, in Contex
 	match := func(holder *holder) bool {
 		v := ix.runOf(holder)
 		for i, x := range v.holdings {
-			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && int(x.level) < at.known && at.at[x.level] == x.node &&
+			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && x.level < at.known && at.at[x.level] == x.node &&
 				ix.counts(x, v.details[i], &q) {
 				return true
 			}
@@ -343,6 +343,21 @@ func (ix *index) get(id uuid.UUID) (Authorization, bool) {
 	who := ix.principals.at(ix.auths[n].principal)
 	v := ix.runOf(who)
 	return ix.whole(who, v, slices.Index(v.ids, id)), true
+}
+
+// has says whether an id is in use.
+func (ix *index) has(id uuid.UUID) bool {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	return ix.number(id) != 0
+}
+
+// count returns how many stand under a principal's own name.
+func (ix *index) count(p Principal) int {
+	if who := ix.find(p.name); who != nil {
+		return run(who.run.Load()).length()
+	}
+	return 0
 }
 
 // number returns the number of an Authorization, 0 if there is none. Under mu.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -27,6 +28,7 @@ type catalogue struct {
 	sets        map[string]bitset
 	mayGive     map[string][]string
 	model       string
+	base        *catalogue // the policy's own, where roles were defined beside it
 
 	// The roles again as the index reads them. A number stays with its role
 	// for good, even after the role is gone.
@@ -62,10 +64,42 @@ func (c *catalogue) compile(before []string) {
 	}
 }
 
-// with returns the catalogue with other roles defined beside the policy's. The
-// definitions are valid.
+// with returns the catalogue of the policy with these roles defined beside the
+// policy's. They are valid: known permissions and roles, no circles.
 func (c *catalogue) with(defined []RoleDefinition) *catalogue {
-	next := *c
+	base := c
+	if c.base != nil {
+		base = c.base
+	}
+	next := *base
+	next.base, next.roles, next.sets = base, slices.Clone(base.roles), maps.Clone(base.sets)
+	byName := make(map[string]RoleDefinition, len(defined))
+	for _, d := range defined {
+		byName[d.Role.name] = d
+	}
+	var set func(role string) bitset
+	set = func(role string) bitset {
+		if s := next.sets[role]; s != nil {
+			return s
+		}
+		s := make(bitset, (len(c.permissions)+63)/64)
+		for _, p := range byName[role].Permissions {
+			s.set(c.number[p.name])
+		}
+		for _, r := range byName[role].Includes {
+			for i, w := range set(r.name) {
+				s[i] |= w
+			}
+		}
+		next.sets[role] = s
+		return s
+	}
+	for _, d := range defined {
+		set(d.Role.name)
+		next.roles = append(next.roles, d.Role.name)
+	}
+	slices.Sort(next.roles)
+	next.compile(c.named)
 	return &next
 }
 

@@ -38,7 +38,7 @@ type link struct {
 // place is a resource as a check needs it: the numbers of the nodes on its path
 // from the root down, as far as the tree knows them.
 type place struct {
-	known int // how many of at are set
+	known uint8 // how many of at are set
 	at    [MaxDepth]uint32
 }
 
@@ -63,8 +63,8 @@ func (t *tree) find(path string, to *place) {
 
 // fill sets the place of a node.
 func (p *place) fill(t *tree, n uint32) {
-	p.known = int(t.nodes.at(n).depth) + 1
-	for i := p.known - 1; i >= 0; i-- {
+	p.known = t.nodes.at(n).depth + 1
+	for i := int(p.known) - 1; i >= 0; i-- {
 		p.at[i] = n
 		n = t.nodes.at(n).parent
 	}
@@ -100,23 +100,23 @@ func (t *tree) is(n uint32, path string) bool {
 }
 
 // path spells a node.
-func (t *tree) path(n uint32) string {
-	var up [MaxDepth]uint32
-	depth, size := 0, 0
-	for ; n != 0; n = t.nodes.at(n).parent {
-		up[depth] = n
-		size += int(t.nodes.at(n).length) + 1
-		depth++
+func (t *tree) path(n uint32) string { return string(t.appendPath(nil, n)) }
+
+// appendPath spells a node at the end of b.
+func (t *tree) appendPath(b []byte, n uint32) []byte {
+	var up place
+	if n == 0 {
+		return b
 	}
-	b := make([]byte, 0, size)
-	for i := depth - 1; i >= 0; i-- {
-		x := t.nodes.at(up[i])
-		b = append(b, t.names.get(x.name, x.length)...)
+	up.fill(t, n)
+	for i, n := range up.at[:up.known] {
 		if i > 0 {
 			b = append(b, '/')
 		}
+		x := t.nodes.at(n)
+		b = append(b, t.names.get(x.name, x.length)...)
 	}
-	return string(b)
+	return b
 }
 
 // add returns the number of a path, made with its ancestors if need be. For the
