@@ -157,7 +157,12 @@ func (a *Authorizer) fill(ctx context.Context) error {
 		piece = piece[:0]
 		return nil
 	}
+	var later []Authorization // of roles that the policy does not have
 	s, err := a.store.Load(ctx, func(x Authorization) error {
+		if a.cat.sets[x.Role.name] == nil {
+			later = append(later, x)
+			return nil
+		}
 		if piece = append(piece, x); len(piece) == cap(piece) {
 			return flush()
 		}
@@ -166,14 +171,17 @@ func (a *Authorizer) fill(ctx context.Context) error {
 	if err == nil {
 		err = flush()
 	}
+	for _, c := range []Change{{Revision: s.Revision, Join: s.Memberships, Define: s.Roles}, {Revision: s.Revision, Add: later}} {
+		if err != nil {
+			return err
+		}
+		if err = a.valid(ix, c); err == nil {
+			ix.apply(c)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	c := Change{Revision: s.Revision, Join: s.Memberships, Define: s.Roles}
-	if err := a.valid(ix, c); err != nil {
-		return err
-	}
-	ix.apply(c)
 	a.ix = ix
 	return nil
 }
