@@ -11,7 +11,7 @@ import "fmt"
 // PrincipalHandle stands for a Principal.
 type PrincipalHandle struct {
 	ix *index
-	p  *holder
+	n  uint32
 }
 
 // PermissionHandle stands for a Permission.
@@ -36,7 +36,7 @@ func (a *Authorizer) PrincipalHandle(p Principal) (PrincipalHandle, error) {
 	}
 	a.ix.mu.Lock()
 	defer a.ix.mu.Unlock()
-	return PrincipalHandle{a.ix, a.ix.know(p.name)}, nil
+	return PrincipalHandle{a.ix, a.ix.know(p.name).number}, nil
 }
 
 // PermissionHandle looks a permission up. One that the policy does not know is
@@ -69,7 +69,7 @@ func (a *Authorizer) ResourceHandle(r Resource) (ResourceHandle, error) {
 type Answer struct {
 	ix       *index
 	f        found
-	who      *holder
+	who      uint32
 	on       uint32
 	revision uint64
 }
@@ -82,7 +82,7 @@ func (a Answer) Decision() Decision {
 	if a.ix == nil {
 		return Decision{Code: BadRequest}
 	}
-	d := Decision{Revision: a.revision, Principal: Principal{a.who.name}}
+	d := Decision{Revision: a.revision, Principal: Principal{a.ix.principals.at(a.who).name}}
 	a.ix.spell(a.f, a.ix.tree.path(a.on), &d)
 	return d
 }
@@ -94,8 +94,13 @@ func (a *Authorizer) CheckHandles(who PrincipalHandle, do PermissionHandle, on *
 	if a == nil || a.ix == nil || who.ix != a.ix || do.ix != a.ix || on == nil || on.ix != a.ix {
 		return Answer{f: found{code: BadRequest}}
 	}
-	ans := Answer{ix: a.ix, who: who.p, on: on.at.at[on.at.known-1]}
+	ans := Answer{ix: a.ix, who: who.n, on: on.at.at[on.at.known-1]}
 	q := question{bit: do.bit, at: &on.at}
-	ans.revision = a.ix.read(func() { ans.f = a.ix.ask(who.p, &q) })
-	return ans
+	for {
+		turn, rev := a.ix.begin()
+		ans.f, ans.revision = a.ix.ask(who.n, &q), rev
+		if a.ix.end(turn) {
+			return ans
+		}
+	}
 }

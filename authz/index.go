@@ -36,13 +36,13 @@ type index struct {
 	above   map[*holder][]*holder // of which teams somebody was made a member
 	defined []RoleDefinition
 	recent  [1024]*detail // those made lately, to be shared
+	last    *detail
 	runs    []preparedRun // to be used again
 }
 
 // holder is a principal that the index knows. It is never removed.
 type holder struct {
 	name   string
-	run    atomic.Uint64
 	teams  atomic.Pointer[[]*holder] // all that it is in, through teams too
 	number uint32
 }
@@ -63,6 +63,7 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix := &index{now: now, seed: seed, tree: newTree(seed), auths: make([]auth, 1), members: map[Membership]bool{},
 		inside: map[*holder][]*holder{}, above: map[*holder][]*holder{}}
 	ix.principals.next() // number 0 is nobody
+	ix.slab.words.next()
 	ix.catalogue.Store(c)
 	return ix.apply(Change{Revision: revision, Add: as, Join: ms})
 }
@@ -83,12 +84,21 @@ func (ix *index) find(name string) *holder {
 	}
 }
 
+// numberOf returns a principal's number, 0 if it is not known.
+func (ix *index) numberOf(name string) uint32 {
+	if p := ix.find(name); p != nil {
+		return p.number
+	}
+	return 0
+}
+
 // know returns a principal, made if need be.
 func (ix *index) know(name string) *holder {
 	if p := ix.find(name); p != nil {
 		return p
 	}
 	n, p := ix.principals.next()
+	ix.slab.words.next()
 	p.name, p.number = name, n
 	ix.who.put(maphash.String(ix.seed, name), n)
 	return p
@@ -105,25 +115,22 @@ type question struct {
 // found is what decided: an entry of somebody's run.
 type found struct {
 	code   Code
-	holder *holder
+	holder uint32
 	b      *block
 	i      int
 }
 
-// decide answers for one principal. It allocates nothing.
-func (ix *index) ask(p *holder, q *question) found {
+// ask answers for one principal, by its number, 0 for one that is not known. It
+// allocates nothing.
+func (ix *index) ask(n uint32, q *question) found {
 	f := found{code: NothingHeld}
-	if p == nil {
-		return f
-	}
 	c := ix.catalogue.Load()
-	ix.scan(c, p, q, &f)
-	if teams := p.teams.Load(); teams != nil {
-		for _, t := range *teams {
+	if ix.scan(c, n, q, &f).inTeams() {
+		for _, t := range ix.principals.at(n).all() {
 			if f.code == DeniedBy {
 				break
 			}
-			ix.scan(c, t, q, &f)
+			ix.scan(c, t.number, q, &f)
 		}
 	}
 	return f
@@ -132,12 +139,13 @@ func (ix *index) ask(p *holder, q *question) found {
 // longRun is from where on a run is searched and not read.
 const longRun = 32
 
-func (ix *index) scan(c *catalogue, holder *holder, q *question, f *found) {
+// scan takes into account what stands under one name, and returns its run.
+func (ix *index) scan(c *catalogue, n uint32, q *question, f *found) run {
 	var r run
 	var b *block
 	for {
-		if r = run(holder.run.Load()); r.length() == 0 {
-			return
+		if r = ix.slab.word(n); r.length() == 0 {
+			return r
 		}
 		if b = ix.slab.get(r); b != nil {
 			break
@@ -148,11 +156,11 @@ func (ix *index) scan(c *catalogue, holder *holder, q *question, f *found) {
 	if len(es) <= longRun {
 		for i := range es {
 			e := &es[i]
-			if e.level < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, holder, b, from+i, q, f) {
-				return
+			if e.level < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, n, b, from+i, q, f) {
+				break
 			}
 		}
-		return
+		return r
 	}
 	for level := range q.at.known {
 		node := q.at.at[level]
@@ -166,26 +174,27 @@ func (ix *index) scan(c *catalogue, holder *holder, q *question, f *found) {
 			return 0
 		})
 		for ; i < len(es) && es[i].node == node; i++ {
-			if ix.weigh(c, holder, b, from+i, q, f) {
-				return
+			if ix.weigh(c, n, b, from+i, q, f) {
+				return r
 			}
 		}
 	}
+	return r
 }
 
 // weigh takes an entry on the path into account and reports whether it settles
 // the question, as a deny does.
-func (ix *index) weigh(c *catalogue, holder *holder, b *block, i int, q *question, f *found) bool {
+func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, q *question, f *found) bool {
 	e := &b.holdings[i]
 	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.details[i], q) {
 		return false
 	}
 	if e.flags&isDeny != 0 {
-		*f = found{DeniedBy, holder, b, i}
+		*f = found{DeniedBy, n, b, i}
 		return true
 	}
 	if f.code != AllowedBy {
-		*f = found{AllowedBy, holder, b, i}
+		*f = found{AllowedBy, n, b, i}
 	}
 	return false
 }
@@ -213,25 +222,41 @@ func (ix *index) decide(p Principal, bit int, r Resource) Decision {
 func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision {
 	var at place
 	q := question{bit: bit, at: &at, context: in}
-	var f found
-	d := Decision{Principal: p}
-	d.Revision = ix.read(func() {
+	for {
+		turn, rev := ix.begin()
+		who := ix.numberOf(p.name)
 		ix.tree.find(r.path, &at)
-		f = ix.ask(ix.find(p.name), &q)
-	})
-	ix.spell(f, r.path, &d)
-	return d
+		f := ix.ask(who, &q)
+		if ix.end(turn) {
+			d := Decision{Principal: p, Revision: rev}
+			ix.spell(f, r.path, &d)
+			return d
+		}
+	}
 }
+
+// begin starts reading and returns the revision that is read. What was read
+// counts only if end says so: a change may be published meanwhile.
+func (ix *index) begin() (turn, rev uint64) {
+	for {
+		turn = ix.done.Load()
+		if rev = ix.rev.Load(); ix.begun.Load() == turn {
+			return turn, rev
+		}
+	}
+}
+
+func (ix *index) end(turn uint64) bool { return ix.begun.Load() == turn }
 
 // spell writes out what decided. The resource is an ancestor of the one that
 // was asked for, so its path is the beginning of that path.
 func (ix *index) spell(f found, path string, d *Decision) {
 	d.Code, d.Allowed = f.code, f.code == AllowedBy
-	if f.holder == nil {
+	if f.holder == 0 {
 		return
 	}
 	e := &f.b.holdings[f.i]
-	d.Through, d.Authorization = Principal{f.holder.name}, f.b.ids[f.i]
+	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.ids[f.i]
 	d.Role = Role{ix.catalogue.Load().roleName(e.role)}
 	d.On = Resource{prefix(path, int(e.level))}
 }
@@ -283,7 +308,7 @@ func (p *holder) all() []*holder {
 // runOf returns what stands under a principal's own name.
 func (ix *index) runOf(p *holder) view {
 	for {
-		r := run(p.run.Load())
+		r := ix.slab.word(p.number)
 		if r.length() == 0 {
 			return view{}
 		}
@@ -355,7 +380,7 @@ func (ix *index) has(id uuid.UUID) bool {
 // count returns how many stand under a principal's own name.
 func (ix *index) count(p Principal) int {
 	if who := ix.find(p.name); who != nil {
-		return run(who.run.Load()).length()
+		return ix.slab.word(who.number).length()
 	}
 	return 0
 }

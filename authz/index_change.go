@@ -59,6 +59,7 @@ func (ix *index) apply(c Change) *index {
 	}
 	for _, t := range todo.teams {
 		t.p.teams.Store(t.all)
+		ix.slab.mark(t.p.number, t.all != nil)
 	}
 	for _, r := range todo.runs {
 		ix.slab.publish(r.p, r.r)
@@ -67,22 +68,6 @@ func (ix *index) apply(c Change) *index {
 	ix.done.Add(1)
 	ix.runs = todo.runs[:0]
 	return ix
-}
-
-// read answers a question from one revision, which it returns: what is read
-// while a change is published is read again.
-func (ix *index) read(answer func()) uint64 {
-	for {
-		at := ix.done.Load()
-		if ix.begun.Load() != at {
-			continue
-		}
-		rev := ix.rev.Load()
-		answer()
-		if ix.begun.Load() == at {
-			return rev
-		}
-	}
 }
 
 // step is one Authorization of a change: removed, or added.
@@ -209,11 +194,15 @@ func (ix *index) take(v view, id uuid.UUID) view {
 // lately.
 func (ix *index) detail(x *Authorization) *detail {
 	d := detail{x.From, x.Until, x.GrantedBy, x.Reason, x.Condition, x.Pending, x.ApprovedBy}
+	if ix.last != nil && *ix.last == d {
+		return ix.last
+	}
 	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
 	if *slot == nil || **slot != d {
 		*slot = &d
 	}
-	return *slot
+	ix.last = *slot
+	return ix.last
 }
 
 // join changes memberships and prepares the teams of all whom it concerns.

@@ -29,12 +29,17 @@ const (
 // node. It is never changed: a change writes another run and publishes where it
 // is by one word, so that a reader has either the one or the other.
 //
-//	24 bits block | 24 bits offset | 16 bits length
+//	1 bit: is in teams | 23 bits block | 24 bits offset | 16 bits length
 type run uint64
 
-func (r run) block() int  { return int(r >> 40) }
-func (r run) offset() int { return int(r >> 16 & (1<<24 - 1)) }
-func (r run) length() int { return int(r & (1<<16 - 1)) }
+func (r run) inTeams() bool { return r>>63 == 1 }
+func (r run) block() int    { return int(r >> 40 & (1<<23 - 1)) }
+func (r run) offset() int   { return int(r >> 16 & (1<<24 - 1)) }
+func (r run) length() int   { return int(r & (1<<16 - 1)) }
+
+func newRun(block, offset, length int) run {
+	return run(block)<<40 | run(offset)<<16 | run(length)
+}
 
 const (
 	maxRun    = 1<<16 - 1
@@ -54,8 +59,28 @@ type block struct {
 
 // slab keeps all runs, many readers beside one writer.
 type slab struct {
-	dir atomic.Pointer[[]*atomic.Pointer[block]]
-	top int // the block that is written to
+	words chunked[atomic.Uint64] // the run of each principal, by its number
+	dir   atomic.Pointer[[]*atomic.Pointer[block]]
+	top   int // the block that is written to
+}
+
+// word returns the run of a principal.
+func (s *slab) word(n uint32) run { return run(s.words.at(n).Load()) }
+
+// set exchanges a run. Whether its principal is in teams stays.
+func (s *slab) set(n uint32, r run) {
+	w := s.words.at(n)
+	w.Store(w.Load()>>63<<63 | uint64(r))
+}
+
+// mark says whether a principal is in teams.
+func (s *slab) mark(n uint32, inTeams bool) {
+	w := s.words.at(n)
+	if inTeams {
+		w.Store(w.Load() | 1<<63)
+	} else {
+		w.Store(w.Load() << 1 >> 1)
+	}
 }
 
 // get returns the block of a run, nil if the run was moved since its word was
@@ -84,7 +109,7 @@ func (s *slab) room(n int) *block {
 // prepare writes the run that edit makes of a principal's, in a copy with extra
 // free places at its end, and returns its word.
 func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
-	old := run(p.run.Load())
+	old := s.word(p.number)
 	n := old.length() + extra
 	b := s.room(n)
 	at := b.used
@@ -98,14 +123,14 @@ func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 		return 0
 	}
 	b.owners = append(b.owners, p)
-	return run(s.top)<<40 | run(at)<<16 | run(n)
+	return newRun(s.top, at, n)
 }
 
 // publish makes a prepared run the principal's, and gives back room that nobody
 // uses.
 func (s *slab) publish(p *holder, r run) {
-	old := run(p.run.Load())
-	p.run.Store(uint64(r))
+	old := s.word(p.number)
+	s.set(p.number, r)
 	if r.length() > 0 {
 		s.get(r).live += r.length()
 	}
@@ -122,7 +147,7 @@ func (s *slab) publish(p *holder, r run) {
 // that comes too late finds none and reads its word again.
 func (s *slab) vacate(i int, b *block) {
 	for _, p := range b.owners {
-		if r := run(p.run.Load()); r.length() > 0 && r.block() == i {
+		if r := s.word(p.number); r.length() > 0 && r.block() == i {
 			to := s.room(r.length())
 			at := to.used
 			n := r.length()
@@ -130,7 +155,7 @@ func (s *slab) vacate(i int, b *block) {
 			to.used += n
 			to.live += n
 			to.owners = append(to.owners, p)
-			p.run.Store(uint64(s.top)<<40 | uint64(at)<<16 | uint64(n))
+			s.set(p.number, newRun(s.top, at, n))
 		}
 	}
 	(*s.dir.Load())[i].Store(nil)

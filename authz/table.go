@@ -73,13 +73,20 @@ func (t *table) put(hash uint64, n uint32) {
 
 func (t *table) insert(slots []atomic.Uint64, v uint64) {
 	i := home(uint32(v>>32), len(slots))
-	for slots[i].Load() != 0 {
+	for {
+		switch old := slots[i].Load(); {
+		case old == 0:
+			t.used++
+			slots[i].Store(v)
+			return
+		case uint32(old) == removed:
+			slots[i].Store(v)
+			return
+		}
 		if i++; int(i) == len(slots) {
 			i = 0
 		}
 	}
-	slots[i].Store(v)
-	t.used++
 }
 
 func (t *table) resize(n int) {
