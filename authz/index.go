@@ -393,8 +393,8 @@ func (ix *index) number(id uuid.UUID) uint32 {
 			return 0
 		}
 		v := ix.runOf(ix.principals.at(ix.auths[n].principal))
-		for i := range v.holdings {
-			if v.holdings[i].auth == n && v.ids[i] == id {
+		for i := range v.auths {
+			if v.auths[i] == n && v.ids[i] == id {
 				return n
 			}
 		}

@@ -154,7 +154,7 @@ func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
 	*head = n
 	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
 
-	e := holding{node: node, auth: n, role: c.number16[x.Role.name], level: ix.tree.nodes.at(node).depth}
+	e := holding{node: node, role: c.number16[x.Role.name], level: ix.tree.nodes.at(node).depth}
 	if x.Effect == Deny {
 		e.flags |= isDeny
 	}
@@ -167,7 +167,7 @@ func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
 	if x.Pending {
 		e.flags |= isPending
 	}
-	return v.insert(e, x.ID, ix.detail(x))
+	return v.insert(e, x.ID, n, ix.detail(x))
 }
 
 func (ix *index) take(v view, id uuid.UUID) view {
@@ -175,7 +175,7 @@ func (ix *index) take(v view, id uuid.UUID) view {
 	if i < 0 {
 		return v
 	}
-	n := v.holdings[i].auth
+	n := v.auths[i]
 	a := ix.auths[n]
 	if a.prev != 0 {
 		ix.auths[a.prev].next = a.next
