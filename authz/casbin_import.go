@@ -91,7 +91,11 @@ func FromCasbin(e *casbin.Enforcer) (*Import, error) {
 }
 
 func notExpressed(bad []string) (*Import, error) {
-	err := fmt.Errorf("authz: import: %s (of %d reasons): %w", bad[0], len(bad), ErrUnsupported)
+	more := ""
+	if len(bad) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(bad)-1)
+	}
+	err := fmt.Errorf("authz: import: %s%s: %w", bad[0], more, ErrUnsupported)
 	if len(bad) > maxFindings {
 		bad = append(bad[:maxFindings:maxFindings], fmt.Sprintf("and %d more", len(bad)-maxFindings))
 	}
@@ -332,6 +336,9 @@ func (im *Import) Request(values ...string) (Request, error) {
 	refuse := func(field int, err error) (Request, error) {
 		return Request{}, fmt.Errorf("authz: casbin: %s: %w", im.s.request[field], err)
 	}
+	if err := checkSegment(values[im.s.sub.r]); err != nil {
+		return refuse(im.s.sub.r, err)
+	}
 	segments := make([]string, 1, 1+len(im.s.path))
 	segments[0] = imported
 	for i, p := range im.s.path {
@@ -348,7 +355,7 @@ func (im *Import) Request(values ...string) (Request, error) {
 	}
 	on, err := NewResource(segments...)
 	if err != nil {
-		return refuse(im.s.path[len(im.s.path)-1].r, err)
+		return Request{}, fmt.Errorf("authz: casbin: %w", err)
 	}
 	who := scoped{name: values[im.s.sub.r]}
 	if im.s.domain {

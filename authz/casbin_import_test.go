@@ -34,6 +34,7 @@ func enforcer(t testing.TB, conf string, rows ...[]string) *casbin.Enforcer {
 	require.NoError(t, err)
 	e, err := casbin.NewEnforcer(m, &foreignLoader{rows})
 	require.NoError(t, err)
+	e.EnableAutoSave(false)
 	return e
 }
 

@@ -170,6 +170,9 @@ func foreignRows(fsys fs.FS, m model.Model) (*foreignLoader, error) {
 				return nil, at.errorf("field %d: control or invisible character", i+1)
 			}
 		}
+		if eft := slices.Index(def.Tokens, fields[0]+"_eft"); eft >= 0 && fields[0][0] == 'p' && !slices.Contains([]string{"allow", "deny", "indeterminate"}, fields[1+eft]) {
+			return nil, at.errorf("effect %.16q: want allow, deny or indeterminate: Casbin ignores rows with any other", fields[1+eft])
+		}
 		// Casbin tells rows apart by their fields joined with commas.
 		key := fields[0] + "," + strings.Join(fields[1:], ",")
 		if old, dup := seen[key]; dup {
