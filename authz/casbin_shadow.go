@@ -146,7 +146,7 @@ func (s *Shadow) run() {
 	for {
 		select {
 		case x := <-s.queue:
-			s.one(x)
+			s.take(x)
 		case <-s.closing:
 			s.drain()
 			return
@@ -160,15 +160,20 @@ func (s *Shadow) drain() {
 	for {
 		select {
 		case x := <-s.queue:
-			select {
-			case <-s.giveUp:
-				s.dropped.Add(1)
-			default:
-				s.one(x)
-			}
+			s.take(x)
 		default:
 			return
 		}
+	}
+}
+
+// take compares, unless Close gave up.
+func (s *Shadow) take(x shadowed) {
+	select {
+	case <-s.giveUp:
+		s.dropped.Add(1)
+	default:
+		s.one(x)
 	}
 }
 
