@@ -80,8 +80,14 @@ func FromCasbin(e *casbin.Enforcer) (*Import, error) {
 	if len(bad) == 0 {
 		bad = append(bad, im.readRows(m)...)
 	}
+	if len(bad) == 0 {
+		bad = append(bad, im.readLinks(m)...)
+	}
 	if len(bad) > 0 {
 		return notExpressed(bad)
+	}
+	if n := len(im.Inert); n > maxFindings {
+		im.Inert = append(im.Inert[:maxFindings:maxFindings], fmt.Sprintf("and %d more", n-maxFindings))
 	}
 	im.nameDomain(m)
 	if _, err := readPolicy(im.Policy); err != nil {
@@ -307,6 +313,60 @@ func (im *Import) readRows(m model.Model) (bad []string) {
 		bad = append(bad, finding("p", fmt.Sprintf("%d actions, %d at most", len(im.acts), min(maxPermissions, maxRoles)), "an action is a verb; move names into the object"))
 	}
 	im.Policy = textFiles{"model.conf": indexable, "permissions.csv": perms.String(), "roles.csv": roles.String()}
+	return bad
+}
+
+// readLinks compares the links that Casbin follows with the rows that they are
+// made of. Code can make others, and forget to make them anew.
+func (im *Import) readLinks(m model.Model) (bad []string) {
+	want := map[string]map[scoped]map[string]bool{im.s.grouped: {}, im.s.nested: {}}
+	at := func(key string, n scoped) map[string]bool {
+		if want[key][n] == nil {
+			want[key][n] = map[string]bool{}
+		}
+		return want[key][n]
+	}
+	dom := func(row []string, field int) string {
+		if im.s.domain {
+			return row[field]
+		}
+		return ""
+	}
+	for _, row := range m["p"]["p"].Policy {
+		if im.s.grouped != "" {
+			field := 0
+			if im.s.domain {
+				field = im.s.path[0].p
+			}
+			at(im.s.grouped, scoped{dom(row, field), row[im.s.sub.p]})
+		}
+		if im.s.nested != "" {
+			at(im.s.nested, scoped{"", row[im.s.path[len(im.s.path)-1].p]})
+		}
+	}
+	for _, key := range []string{im.s.grouped, im.s.nested} {
+		if key == "" {
+			continue
+		}
+		for _, row := range m["g"][key].Policy {
+			in := dom(row, len(row)-1)
+			at(key, scoped{in, row[0]})
+			at(key, scoped{in, row[1]})[row[0]] = true
+		}
+		for n, users := range want[key] {
+			var args []string
+			if im.s.domain {
+				args = []string{n.dom}
+			}
+			got, err := m["g"][key].RM.GetUsers(n.name, args...)
+			if err != nil || len(got) != len(users) || slices.ContainsFunc(got, func(u string) bool { return !users[u] }) {
+				return append(bad, finding(key, fmt.Sprintf("its links are not those of its rows, at %.40q", n.name), "call BuildRoleLinks before, or write the rows"))
+			}
+		}
+		if key == im.s.nested && key == im.s.grouped {
+			break
+		}
+	}
 	return bad
 }
 

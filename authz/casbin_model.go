@@ -166,6 +166,9 @@ func foreignRows(fsys fs.FS, m model.Model) (*foreignLoader, error) {
 			return nil, at.errorf("%d fields after %s, model.conf defines %d", len(fields)-1, fields[0], want)
 		}
 		for i, v := range fields {
+			if strings.TrimSpace(v) != v {
+				return nil, at.errorf("field %d: white space around it, which Casbin takes for part of the name", i+1)
+			}
 			if strings.ContainsFunc(v, func(c rune) bool { return checkSegment(string(c)) != nil && c != '.' }) {
 				return nil, at.errorf("field %d: control or invisible character", i+1)
 			}

@@ -38,6 +38,16 @@ func TestImportSeesWhatCodeSet(t *testing.T) {
 			e.SetRoleManager(defaultrolemanager.NewRoleManagerImpl(0))
 			require.NoError(t, e.BuildRoleLinks())
 		}, "nested deeper than 0"},
+		{"a link that no row has", func(e *casbin.Enforcer) {
+			require.NoError(t, e.GetRoleManager().AddLink("mallory", "admin"))
+		}, `its links are not those of its rows, at "admin"`},
+		{"a link that is gone", func(e *casbin.Enforcer) {
+			require.NoError(t, e.GetRoleManager().DeleteLink("alice", "admin"))
+		}, `its links are not those of its rows, at "admin"`},
+		{"a link over somebody whom no row names", func(e *casbin.Enforcer) {
+			require.NoError(t, e.GetRoleManager().AddLink("mallory", "nobody"))
+			require.NoError(t, e.GetRoleManager().AddLink("nobody", "alice"))
+		}, `its links are not those of its rows, at "alice"`},
 		{"a function nobody calls", func(e *casbin.Enforcer) {
 			e.AddFunction("myOwn", func(...any) (any, error) { return true, nil })
 		}, ""},
@@ -55,12 +65,31 @@ func TestImportSeesWhatCodeSet(t *testing.T) {
 			require.NotEmpty(t, im.NotExpressed)
 		})
 	}
-	_, err := FromCasbin(nil)
+	e := enforcer(t, casbinModel(true, false, ""), []string{"p", "admin", "acme", "data", "read"}, []string{"g", "alice", "admin", "acme"})
+	require.NoError(t, e.GetRoleManager().AddLink("alice", "admin", "globex"))
+	_, err := FromCasbin(e)
+	require.NoError(t, err, "no row is about that domain")
+	require.NoError(t, e.GetRoleManager().AddLink("bob", "admin", "acme"))
+	_, err = FromCasbin(e)
+	require.ErrorContains(t, err, "its links are not those of its rows")
+	_, err = FromCasbin(nil)
 	require.Error(t, err)
 	empty, err := casbin.NewEnforcer()
 	require.NoError(t, err)
 	_, err = FromCasbin(empty)
 	require.ErrorIs(t, err, ErrUnsupported)
+}
+
+// A field that stands twice: Casbin reads the last, whoever reads the file the
+// first.
+func TestImportRefusesFieldsThatStandTwice(t *testing.T) {
+	conf := strings.Replace(aclModel, "p = sub, obj, act", "p = sub, obj, act, sub", 1)
+	e := enforcer(t, conf, []string{"p", "alice", "data", "read", "eve"})
+	require.True(t, enforces(t, e, "eve", "data", "read"))
+	_, err := FromCasbin(e)
+	require.ErrorContains(t, err, `p: the field "sub" stands twice`)
+	_, err = FromCasbin(enforcer(t, strings.Replace(aclModel, "r = sub, obj, act", "r = sub, obj, act, act", 1), []string{"p", "alice", "data", "read"}))
+	require.ErrorContains(t, err, `r: the field "act" stands twice`)
 }
 
 // Rows that mean something else in Casbin than they say, and names that nobody

@@ -58,6 +58,11 @@ func readShape(e *casbin.Enforcer) (shape, []string) {
 			}
 		}
 	}
+	for _, key := range []string{"r", "p"} {
+		if d := duplicate(m[key][key].Tokens); d != "" {
+			refuse(key, fmt.Sprintf("the field %.40q stands twice", strings.TrimPrefix(d, key+"_")), "give each a name of its own")
+		}
+	}
 	bad = append(bad, switches(e)...)
 	s.columns, s.eft = len(m["p"]["p"].Tokens), slices.Index(m["p"]["p"].Tokens, "p_eft")
 	for _, t := range m["r"]["r"].Tokens {
@@ -264,6 +269,15 @@ func matcherAdvice(c string) string {
 		}
 	}
 	return "keep the model as it is, with its policy.csv beside it, or write the rows that the condition implies"
+}
+
+func duplicate(names []string) string {
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return n
+		}
+	}
+	return ""
 }
 
 // sorted returns the keys of a map in order, so that findings come in order.

@@ -444,6 +444,20 @@ func TestCasbinTraps(t *testing.T) {
 				_, err = New(t.Context(), files(t, map[string]string{"permissions.csv": "doc.read, read\n", "roles.csv": "p, role:reader, doc.read, acme\n"}), nil)
 				require.ErrorContains(t, err, "roles.csv:1: want three fields")
 			}},
+		{"white space: a deny whose name ends in a blank is a deny to nobody",
+			func(t *testing.T) {
+				m, err := model.NewModelFromString(casbinModel(false, true, ""))
+				require.NoError(t, err)
+				e, err := casbin.NewEnforcer(m, stringadapter.NewAdapter("p, alice, doc, read, allow\np, alice , doc, read, deny"))
+				require.NoError(t, err)
+				require.True(t, enforces(t, e, "alice", "doc", "read"))
+			},
+			func(t *testing.T) {
+				_, err := newForeign(ownModel(casbinModel(false, true, ""), "p, alice, doc, read, allow\np, alice , doc, read, deny\n"))
+				require.ErrorContains(t, err, "policy.csv:2: field 2: white space around it")
+				_, err = ParsePrincipal("user:idp/alice ")
+				require.Error(t, err)
+			}},
 		{"misspelt: a role that nobody defined, an effect that is none",
 			func(t *testing.T) {
 				e := enforcer(t, casbinModel(false, true, ""), []string{"p", "alice", "doc", "read", "allow"}, []string{"p", "alice", "doc", "read", "Deny"}, []string{"g", "bob", "amdin"})
