@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"testing/fstest" // a map as a file system; it does not import testing
 
 	"github.com/casbin/casbin/v2"
 	"github.com/casbin/casbin/v2/model"
@@ -312,7 +313,7 @@ func (im *Import) readRows(m model.Model) (bad []string) {
 	case len(im.acts) > min(maxPermissions, maxRoles) || perms.Len() > maxPolicyFile || roles.Len() > maxPolicyFile:
 		bad = append(bad, finding("p", fmt.Sprintf("%d actions, %d at most", len(im.acts), min(maxPermissions, maxRoles)), "an action is a verb; move names into the object"))
 	}
-	im.Policy = textFiles{"model.conf": indexable, "permissions.csv": perms.String(), "roles.csv": roles.String()}
+	im.Policy = fstest.MapFS{"model.conf": {Data: []byte(indexable)}, "permissions.csv": {Data: []byte(perms.String())}, "roles.csv": {Data: []byte(roles.String())}}
 	return bad
 }
 

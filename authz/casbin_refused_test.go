@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -280,6 +281,53 @@ func TestProveFindsDifferences(t *testing.T) {
 	require.NotEmpty(t, differ)
 	require.LessOrEqual(t, len(differ), asked)
 	require.Contains(t, strings.Join(differ, "\n"), "Casbin fails: invalid policy size")
+}
+
+// What was imported can be saved, and read from there.
+func TestImportCanBeSaved(t *testing.T) {
+	im, err := FromCasbin(enforcer(t, aclModel, []string{"p", "alice", "data", "read"}))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, im.Policy))
+	a, err := New(t.Context(), os.DirFS(dir), &Options{Seed: im.Authorizations})
+	require.NoError(t, err)
+	_, differ, err := im.Prove(t.Context(), a, 100)
+	require.NoError(t, err)
+	require.Empty(t, differ)
+}
+
+// Relations and fields that the matcher uses in another way than as defined.
+func TestImportRefusesMatchers(t *testing.T) {
+	dom, flat := casbinModel(true, false, ""), casbinModel(false, false, "")
+	with := func(conf, old, new string) string { return strings.Replace(conf, old, new, 1) }
+	for _, c := range []struct{ name, conf, want string }{
+		{"a field compared twice", with(flat, "r.obj == p.obj", "r.obj == p.obj && r.obj == p.act"), "compares a field that is compared already"},
+		{"a policy field compared twice", with(flat, "r.act == p.act", "r.act == p.obj"), "compares a field that is compared already"},
+		{"two fields of the request", with(flat, "r.act == p.act", "r.act == r.obj"), "does not compare a field of the request with one of the policy"},
+		{"not equal", with(flat, "r.act == p.act", "r.act != p.act"), "is more than a comparison or a role"},
+		{"not", with(flat, "r.act == p.act", "!(r.act == p.act)"), "does not compare"},
+		{"a relation nobody defined", with(flat, "g(r.sub, p.sub)", "g7(r.sub, p.sub)"), "is more than a comparison or a role"},
+		{"a domain that is not defined", with(dom, "g = _, _, _", "g = _, _"), "defined with 2 fields and asked with 3"},
+		{"a domain that is not asked", with(flat, "g = _, _", "g = _, _, _"), "defined with 3 fields and asked with 2"},
+		{"a domain that is not compared", with(dom, " && r.dom == p.dom", ""), "the domain r.dom of g is not compared"},
+		{"a constant domain", with(dom, "g(r.sub, p.sub, r.dom)", "g(r.sub, p.sub, 'acme')"), "is not compared with one of the policy"},
+		{"a role that is the act", with(flat, "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act", "r.sub == p.sub && r.obj == p.obj && g(r.act, p.act)"), "actions are in groups by g"},
+		{"objects in groups before another field", with(flat, "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act", "r.sub == p.act && g(r.obj, p.obj) && r.act == p.sub && r.note == p.note"), ""},
+		{"nothing is asked for", with(flat, "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act", "g(r.sub, p.sub)"), "nothing is asked for"},
+		{"anything", with(flat, "g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act", "true"), "is more than a comparison or a role"},
+	} {
+		conf, row := c.conf, []string{"p", "admin", "data", "read"}
+		if strings.Contains(conf, "r = sub, dom") {
+			row = []string{"p", "admin", "acme", "data", "read"}
+		}
+		if c.want == "" {
+			conf = strings.NewReplacer("r = sub, obj, act", "r = sub, obj, act, note", "p = sub, obj, act", "p = sub, obj, act, note").Replace(conf)
+			row, c.want = append(row, "x"), "objects are in groups by g"
+		}
+		im, err := FromCasbin(enforcer(t, conf, row))
+		require.ErrorIs(t, err, ErrUnsupported, c.name)
+		require.Contains(t, strings.Join(im.NotExpressed, "\n"), c.want, c.name)
+	}
 }
 
 func TestImportTranslates(t *testing.T) {
