@@ -34,6 +34,7 @@ type Authorizer struct {
 	cat     *catalogue
 	meaning *meaning
 	ix      *index
+	foreign *foreignModel // nil unless the policy brings a model of its own
 	store   Store
 	trail   *trail
 	now     func() time.Time
@@ -64,6 +65,11 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	}
 	if o.AuditTimeout <= 0 {
 		o.AuditTimeout = 2 * time.Second
+	}
+	if f, err := foreignPolicy(policy); err != nil {
+		return nil, err
+	} else if f != nil {
+		return newForeignAuthorizer(ctx, f, o)
 	}
 	cat, err := readPolicy(policy)
 	if err != nil {
@@ -250,6 +256,9 @@ func (a *Authorizer) Check(ctx context.Context, req Request) (Decision, error) {
 var errIncomplete = fmt.Errorf("authz: check: principal, permission or resource is missing: %w", ErrDenied)
 
 func (a *Authorizer) decide(ix *index, req Request) Decision {
+	if a.foreign != nil {
+		return a.foreign.decide(req)
+	}
 	if req.Principal.name == "" || req.Permission.name == "" || req.Resource.path == "" {
 		return Decision{Code: BadRequest, Revision: ix.revision()}
 	}

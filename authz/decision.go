@@ -27,6 +27,7 @@ const (
 	DeniedBy                      // an Authorization denies it
 	UnknownPermission             // the policy does not have the permission
 	BadRequest                    // principal, permission or resource is missing
+	ModelFailed                   // a model of the policy's own could not be evaluated
 )
 
 // Decision is the answer to a Request. It is plain data and proves nothing.
@@ -40,10 +41,14 @@ type Decision struct {
 	Role          Role
 	On            Resource // where that Authorization stands: the resource asked for or one above
 	Revision      uint64   // of the assignments that were looked at
+	Rule          string   // the row that decided, or what failed, in a model of the policy's own; else empty
 }
 
 // Reason says in a sentence why.
 func (d Decision) Reason() string {
+	if d.Rule != "" {
+		return d.foreignReason()
+	}
 	switch d.Code {
 	case AllowedBy, DeniedBy:
 		verb := "holds"

@@ -29,6 +29,9 @@ func (e Editor) begin() (ix *index, end func(), err error) {
 	if e.a == nil || e.g.g == nil || e.g.g.a != e.a {
 		return nil, nil, fmt.Errorf("authz: zero editor: %w", ErrDenied)
 	}
+	if err := e.a.editable(); err != nil {
+		return nil, nil, err
+	}
 	e.a.writing.Lock()
 	return e.a.ix, e.a.writing.Unlock, nil
 }
@@ -253,6 +256,9 @@ func (c Change) summary() string {
 func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, error) {
 	if a == nil || g.g == nil || g.g.a != a {
 		return nil, fmt.Errorf("authz: list: zero grant: %w", ErrDenied)
+	}
+	if err := a.editable(); err != nil {
+		return nil, err
 	}
 	if err := g.Covers(Permission{"authz.authorizations.read"}, under); err != nil {
 		return nil, err

@@ -16,6 +16,9 @@ var (
 	ErrConflict = errors.New("changed by someone else meanwhile")
 	// ErrUnknown means that an id or name is not known.
 	ErrUnknown = errors.New("unknown")
+	// ErrUnsupported means that a policy cannot answer or express what was
+	// wanted of it.
+	ErrUnsupported = errors.New("unsupported")
 )
 
 // DeniedError is a refusal that says why.

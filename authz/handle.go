@@ -45,6 +45,9 @@ func (a *Authorizer) PermissionHandle(p Permission) (PermissionHandle, error) {
 	if a == nil || a.ix == nil {
 		return PermissionHandle{}, fmt.Errorf("authz: permission handle: zero authorizer: %w", ErrDenied)
 	}
+	if err := a.editable(); err != nil {
+		return PermissionHandle{}, err
+	}
 	bit, ok := a.cat.number[p.name]
 	if !ok {
 		return PermissionHandle{}, fmt.Errorf("authz: permission %s: %w to the policy", p, ErrUnknown)

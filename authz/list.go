@@ -29,6 +29,10 @@ func (a *Authorizer) ResourcesAfter(ctx context.Context, p Principal, perm Permi
 			yield(Resource{}, fmt.Errorf("authz: resources: principal or resource is missing: %w", ErrDenied))
 			return
 		}
+		if err := a.editable(); err != nil {
+			yield(Resource{}, err)
+			return
+		}
 		bit, ok := a.cat.number[perm.name]
 		if !ok {
 			yield(Resource{}, fmt.Errorf("authz: resources: permission %s: %w to the policy", perm, ErrUnknown))
@@ -211,6 +215,10 @@ func (a *Authorizer) Principals(ctx context.Context, perm Permission, on Resourc
 	return func(yield func(Decision, error) bool) {
 		if a == nil || a.ix == nil || on.IsZero() {
 			yield(Decision{}, fmt.Errorf("authz: principals: resource is missing: %w", ErrDenied))
+			return
+		}
+		if err := a.editable(); err != nil {
+			yield(Decision{}, err)
 			return
 		}
 		bit, ok := a.cat.number[perm.name]

@@ -117,9 +117,11 @@ func (m *memoryStore) Changes(_ context.Context, after uint64) iter.Seq2[Change,
 func (c Change) apply(s Assignments) Assignments {
 	out := Assignments{Revision: c.Revision, Memberships: s.Memberships, Roles: s.Roles}
 	if len(c.Leave)+len(c.Join) > 0 {
-		out.Memberships = slices.DeleteFunc(slices.Clone(s.Memberships), func(m Membership) bool {
-			return slices.Contains(c.Leave, m) || slices.Contains(c.Join, m)
-		})
+		in := make(map[Membership]bool, len(c.Leave)+len(c.Join))
+		for _, m := range slices.Concat(c.Leave, c.Join) {
+			in[m] = true
+		}
+		out.Memberships = slices.DeleteFunc(slices.Clone(s.Memberships), func(m Membership) bool { return in[m] })
 		out.Memberships = append(out.Memberships, c.Join...)
 	}
 	if len(c.Undefine)+len(c.Define) > 0 {
