@@ -18,6 +18,7 @@ type index struct {
 	teams    map[Principal][]Principal     // every team a principal is in, through teams too
 	all      map[uuid.UUID]Authorization
 	members  map[Membership]bool
+	defs     []RoleDefinition // beside the policy's
 	revision uint64
 	now      func() time.Time
 }
@@ -78,7 +79,7 @@ func (ix *index) isMember(m Membership) bool { return ix.members[m] }
 func (ix *index) memberships() []Membership { return slices.Collect(maps.Keys(ix.members)) }
 
 // roles returns the roles that were defined while running.
-func (ix *index) roles() []RoleDefinition { return nil }
+func (ix *index) roles() []RoleDefinition { return ix.defs }
 
 // apply returns the index after a change.
 func (ix *index) apply(c Change) *index {
@@ -89,7 +90,10 @@ func (ix *index) apply(c Change) *index {
 	for _, a := range c.Add {
 		all[a.ID] = a
 	}
-	return newIndex(ix.cat, slices.Collect(maps.Values(all)), c.apply(Assignments{Memberships: ix.memberships()}).Memberships, c.Revision, ix.now)
+	rest := c.apply(Assignments{Memberships: ix.memberships(), Roles: ix.defs})
+	next := newIndex(ix.cat.after(c, rest.Roles), slices.Collect(maps.Values(all)), rest.Memberships, c.Revision, ix.now)
+	next.defs = rest.Roles
+	return next
 }
 
 // nested refuses what newIndex would cut off or never end: teams in a circle

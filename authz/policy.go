@@ -26,6 +26,11 @@ type catalogue struct {
 	roles       []string       // sorted
 	sets        map[string]bitset
 	mayGive     map[string][]string
+	exclusive   [][2]int            // permissions that nobody may hold both of on one resource
+	elevate     map[string][]string // role to roles that its holders may ask for
+	breakGlass  map[string][]string // role to roles that its holders may take in an emergency
+	defined     map[string]RoleDefinition
+	base        *catalogue // the policy's own, if roles were defined beside it
 	model       string
 }
 
@@ -90,7 +95,8 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 	if fsys == nil {
 		return nil, errors.New("authz: policy: none given; policy.Files() is the one that ships")
 	}
-	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{}}
+	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{},
+		elevate: map[string][]string{}, breakGlass: map[string][]string{}}
 	var err error
 	if c.model, err = readPolicyFile(fsys, "model.conf"); err != nil {
 		return nil, err
@@ -148,6 +154,14 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		seen[strings.Join(r.fields, ",")] = r
 		if len(r.fields) != 3 {
 			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role")
+		}
+		if limit, err := c.readLimit(r); err != nil {
+			return err
+		} else if limit {
+			if r.fields[0] != "x" {
+				links = append(links, r)
+			}
+			continue
 		}
 		role := r.fields[1]
 		if _, err := ParseRole(role); err != nil {
@@ -240,4 +254,25 @@ func expand(role string, direct map[string]bitset, includes map[string][]row, in
 		}
 	}
 	return nil
+}
+
+// readLimit reads the rows that say what is kept apart (x), what may be asked
+// for (e) and what may be taken in an emergency (b), false for any other row.
+func (c *catalogue) readLimit(r row) (bool, error) {
+	switch first, second := r.fields[1], r.fields[2]; r.fields[0] {
+	case "x":
+		i, known := c.number[first]
+		j, also := c.number[second]
+		if !known || !also || i == j {
+			return true, r.errorf("want two permissions of permissions.csv")
+		}
+		c.exclusive = append(c.exclusive, [2]int{min(i, j), max(i, j)})
+	case "e":
+		c.elevate[first] = append(c.elevate[first], second)
+	case "b":
+		c.breakGlass[first] = append(c.breakGlass[first], second)
+	default:
+		return false, nil
+	}
+	return true, nil
 }

@@ -1,0 +1,137 @@
+package authz
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// after returns the catalogue after a change that leaves these defined roles.
+// The change was found valid before; one that was not changes no role.
+func (c *catalogue) after(ch Change, defs []RoleDefinition) *catalogue {
+	if len(ch.Define)+len(ch.Undefine) == 0 {
+		return c
+	}
+	if next, err := c.with(defs); err == nil {
+		return next
+	}
+	return c
+}
+
+// with returns the policy's catalogue with these roles beside its own, and no
+// other. It refuses whatever could mean something else than its author thought.
+func (c *catalogue) with(defs []RoleDefinition) (*catalogue, error) {
+	if c.base != nil {
+		c = c.base
+	}
+	if len(defs) == 0 {
+		return c, nil
+	}
+	next := *c
+	next.base, next.roles, next.sets = c, slices.Clone(c.roles), maps.Clone(c.sets)
+	next.defined = make(map[string]RoleDefinition, len(defs))
+	if len(c.roles)+len(defs) > maxRoles {
+		return nil, fmt.Errorf("authz: %d roles with those of the policy, %d at most", len(c.roles)+len(defs), maxRoles)
+	}
+	for _, d := range defs {
+		name := d.Role.name
+		switch {
+		case name == "":
+			return nil, fmt.Errorf("authz: define: role: missing")
+		case c.sets[name] != nil:
+			return nil, fmt.Errorf("authz: define %s: the policy has a role of this name: choose another", d.Role)
+		case len(d.Permissions)+len(d.Includes) == 0:
+			return nil, fmt.Errorf("authz: define %s: carries nothing", d.Role)
+		}
+		if _, twice := next.defined[name]; twice {
+			return nil, fmt.Errorf("authz: define %s: defined twice", d.Role)
+		}
+		next.defined[name] = d
+		next.roles = append(next.roles, name)
+	}
+	slices.Sort(next.roles)
+	depth := make(map[string]int, len(defs))
+	for _, d := range defs {
+		if _, err := next.define(d.Role.name, depth, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &next, nil
+}
+
+// define computes what a defined role carries, after that of the roles it
+// includes, and returns how deep it nests. The path leads here.
+func (c *catalogue) define(name string, depth map[string]int, path []string) (int, error) {
+	if n := depth[name]; n > 0 {
+		return n, nil
+	}
+	path = append(path, name)
+	d, deepest := c.defined[name], 0
+	set := make(bitset, (len(c.permissions)+63)/64)
+	for _, p := range d.Permissions {
+		i, known := c.number[p.name]
+		if !known {
+			return 0, fmt.Errorf("authz: define %s: permission %s: %w to the policy", d.Role, p, ErrUnknown)
+		}
+		set.set(i)
+	}
+	for _, r := range d.Includes {
+		if slices.Contains(path, r.name) {
+			return 0, fmt.Errorf("authz: define %s: roles include each other in a circle, %s", path[0], strings.Join(append(path, r.name), " > "))
+		}
+		if _, too := c.defined[r.name]; too {
+			n, err := c.define(r.name, depth, path)
+			if err != nil {
+				return 0, err
+			}
+			deepest = max(deepest, n)
+		}
+		other := c.sets[r.name]
+		if other == nil {
+			return 0, fmt.Errorf("authz: define %s: includes %s: role %w", d.Role, r, ErrUnknown)
+		}
+		for i, w := range other {
+			set[i] |= w
+		}
+	}
+	if deepest >= maxRoleDepth {
+		return 0, fmt.Errorf("authz: define %s: includes roles nested deeper than %d", d.Role, maxRoleDepth)
+	}
+	c.sets[name], depth[name] = set, deepest+1
+	return deepest + 1, nil
+}
+
+// within says that everything in a set is in another.
+func (b bitset) within(o bitset) bool {
+	for i, w := range b {
+		if o == nil && w != 0 || o != nil && w&^o[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// meets says that two sets have a permission in common.
+func (b bitset) meets(o bitset) bool {
+	for i := range min(len(b), len(o)) {
+		if b[i]&o[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// redefined returns the defined roles that carry something else after a change,
+// by name, those that include a changed one too.
+func redefined(ix, next *index) []string {
+	var out []string
+	for name := range next.cat.defined {
+		old, now := ix.cat.sets[name], next.cat.sets[name]
+		if !old.within(now) || !now.within(old) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
