@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -134,4 +135,77 @@ func redefined(ix, next *index) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// validRoles returns the catalogue after a change, if its roles can be.
+func validRoles(ix *index, c Change) (*catalogue, error) {
+	if len(c.Define)+len(c.Undefine) == 0 {
+		return ix.cat, nil
+	}
+	cat, err := ix.cat.with(c.apply(Assignments{Roles: ix.roles()}).Roles)
+	if err != nil {
+		return nil, err
+	}
+	var lost []string
+	for _, d := range c.Undefine {
+		if cat.sets[d.Role.name] == nil {
+			lost = append(lost, d.Role.name)
+		}
+	}
+	if len(lost) == 0 {
+		return cat, nil
+	}
+	for x := range ix.each() {
+		gone := func(y Authorization) bool { return y.ID == x.ID }
+		if slices.Contains(lost, x.Role.name) && !slices.ContainsFunc(c.Remove, gone) {
+			return nil, fmt.Errorf("authz: undefine %s: %s holds it on %s by %s: revoke that first", x.Role, x.Principal, x.Resource, x.ID)
+		}
+	}
+	return cat, nil
+}
+
+// Define makes a role beside those of the policy, or changes one that was made
+// so. Roles are shared by the whole installation. It may name permissions of the
+// policy and include roles that are there (ErrUnknown), neither in a circle nor
+// nested deeper than ten. The definer must hold all that the role carries, and
+// carried before, on the resource of its Grant, and must be able to give it
+// wherever it is held already, all of it within the Grant; a role that somebody
+// holds is not extended by themselves.
+func (e Editor) Define(ctx context.Context, d RoleDefinition, reason string) error {
+	_, err := e.Commit(ctx, Edits{Define: []RoleDefinition{d}}, reason)
+	return err
+}
+
+// Undefine removes a role that was defined, and needs what defining it needs. It
+// is refused while anybody holds the role or another role includes it. A role
+// that is not known, or is the policy's, is ErrUnknown.
+func (e Editor) Undefine(ctx context.Context, r Role, reason string) error {
+	_, err := e.Commit(ctx, Edits{Undefine: []Role{r}}, reason)
+	return err
+}
+
+// planRoles adds to a change what edits do to roles. One that changes is in it
+// twice, as it was and as it will be.
+func planRoles(ix *index, what Edits, c *Change) error {
+	for _, d := range what.Define {
+		d.Permissions, d.Includes = slices.Clone(d.Permissions), slices.Clone(d.Includes)
+		if old, there := ix.cat.defined[d.Role.name]; there {
+			if slices.Equal(old.Permissions, d.Permissions) && slices.Equal(old.Includes, d.Includes) {
+				continue
+			}
+			c.Undefine = append(c.Undefine, old)
+		}
+		c.Define = append(c.Define, d)
+	}
+	for _, r := range what.Undefine {
+		old, there := ix.cat.defined[r.name]
+		if !there {
+			return fmt.Errorf("authz: undefine %s: %w", r, ErrUnknown)
+		}
+		if slices.ContainsFunc(c.Undefine, func(d RoleDefinition) bool { return d.Role == r }) {
+			return fmt.Errorf("authz: undefine %s: named twice", r)
+		}
+		c.Undefine = append(c.Undefine, old)
+	}
+	return nil
 }
