@@ -21,6 +21,15 @@ type Options struct {
 	GrantTTL     time.Duration    // how long a Grant lasts at most; zero: 10 minutes
 	AuditTimeout time.Duration    // how long recording a decision may take before it is refused; zero: 2 seconds
 
+	// Announce is called with the new revision after each change that was
+	// made here and is durable, so that other processes can be woken. It
+	// must not block. Nil: nobody is told.
+	Announce func(revision uint64)
+	// Alarm is called with the record of each break-glass, in a goroutine of
+	// its own: nothing waits for it. The record is the one that was written,
+	// without its place in the chain. Nil: no alarm.
+	Alarm func(AuditRecord)
+
 	// Seed is what an empty Store begins with: the first administrator and
 	// the workers of a new installation. Whoever owns the process decides
 	// it; a Store that holds anything is left alone.
@@ -39,6 +48,9 @@ type Authorizer struct {
 	trail   *trail
 	now     func() time.Time
 	ttl     time.Duration
+
+	announce func(uint64)
+	alarm    func(AuditRecord)
 
 	writing sync.Mutex // one change at a time
 }
@@ -83,7 +95,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL}
+	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL, announce: o.Announce, alarm: o.Alarm}
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
@@ -194,6 +206,10 @@ func (a *Authorizer) fill(ctx context.Context) error {
 
 // valid checks a change against what it is made to.
 func (a *Authorizer) valid(ix *index, c Change) error {
+	cat, err := validRoles(ix, c)
+	if err != nil {
+		return err
+	}
 	gone := make(map[uuid.UUID]bool, len(c.Remove))
 	for _, x := range c.Remove {
 		gone[x.ID] = true
@@ -201,7 +217,7 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 	ids := make(map[uuid.UUID]bool, len(c.Add))
 	more := map[Principal]int{}
 	for _, x := range c.Add {
-		if err := a.known(x); err != nil {
+		if err := cat.known(x); err != nil {
 			return fmt.Errorf("%s: %w", x.ID, err)
 		}
 		if x.ID == uuid.Nil || ids[x.ID] || ix.has(x.ID) && !gone[x.ID] {
@@ -225,12 +241,12 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
-// known checks an Authorization against the policy.
-func (a *Authorizer) known(x Authorization) error {
+// known checks an Authorization against the roles there are.
+func (c *catalogue) known(x Authorization) error {
 	if err := x.valid(); err != nil {
 		return err
 	}
-	if a.cat.sets[x.Role.name] == nil {
+	if c.sets[x.Role.name] == nil {
 		return fmt.Errorf("authz: authorization: role %s: %w to the policy", x.Role, ErrUnknown)
 	}
 	return nil
@@ -246,12 +262,17 @@ func (a *Authorizer) Check(ctx context.Context, req Request) (Decision, error) {
 	if err := ctx.Err(); err != nil {
 		return Decision{}, err
 	}
-	d := a.decide(a.ix, req)
-	if d.Code == BadRequest {
+	d := a.decide(a.fresh(ctx, req), req)
+	switch d.Code {
+	case BadRequest:
 		return d, errIncomplete
+	case Stale:
+		return d, errStale
 	}
 	return d, nil
 }
+
+var errStale = fmt.Errorf("authz: check: %w", ErrStale)
 
 var errIncomplete = fmt.Errorf("authz: check: principal, permission or resource is missing: %w", ErrDenied)
 
@@ -262,7 +283,10 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if req.Principal.name == "" || req.Permission.name == "" || req.Resource.path == "" {
 		return Decision{Code: BadRequest, Revision: ix.revision()}
 	}
-	bit, ok := a.cat.number[req.Permission.name]
+	if req.AtLeast > ix.revision() {
+		return Decision{Code: Stale, Principal: req.Principal, Revision: ix.revision()}
+	}
+	bit, ok := ix.cat().number[req.Permission.name]
 	if !ok {
 		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision()}
 	}
@@ -284,8 +308,7 @@ func (a *Authorizer) Authorize(ctx context.Context, req Request) (Grant, error) 
 	if a == nil || a.ix == nil {
 		return Grant{}, fmt.Errorf("authz: zero authorizer: %w", ErrDenied)
 	}
-	ix := a.ix
-	d := a.decide(ix, req)
+	d := a.decide(a.fresh(ctx, req), req)
 	d.ID = newID()
 	now := a.now()
 	if err := a.trail.write(ctx, record(now, req, d)); err != nil {
@@ -311,16 +334,18 @@ func (a *Authorizer) Permissions() iter.Seq2[Permission, string] {
 	}
 }
 
-// Roles returns the roles of the policy, each with the permissions it carries.
+// Roles returns the roles of the policy and those that were defined beside them,
+// each with the permissions it carries.
 func (a *Authorizer) Roles() iter.Seq2[Role, []Permission] {
 	return func(yield func(Role, []Permission) bool) {
-		if a == nil || a.cat == nil {
+		if a == nil || a.ix == nil {
 			return
 		}
-		for _, r := range a.cat.roles {
+		cat := a.ix.cat()
+		for _, r := range cat.roles {
 			var ps []Permission
-			for i, p := range a.cat.permissions {
-				if a.cat.sets[r].has(i) {
+			for i, p := range cat.permissions {
+				if cat.sets[r].has(i) {
 					ps = append(ps, Permission{p})
 				}
 			}

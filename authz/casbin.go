@@ -15,7 +15,8 @@ import (
 type meaning struct {
 	mu sync.Mutex // an Enforcer is for one goroutine at a time
 	e  *casbin.Enforcer
-	ix *index // the assignments that holds() looks at, set under mu
+	of *catalogue // whose roles the Enforcer knows
+	ix *index     // the assignments that holds() looks at, set under mu
 }
 
 // indexable is the meaning that the index computes, in Casbin's words. A model
@@ -94,15 +95,7 @@ func newMeaning(c *catalogue) (*meaning, error) {
 		}
 		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}, Context{}), nil
 	})
-	var ps [][]string
-	for _, role := range c.roles {
-		for i, perm := range c.permissions {
-			if c.sets[role].has(i) {
-				ps = append(ps, []string{role, perm, "allow"}, []string{role, perm, "deny"})
-			}
-		}
-	}
-	if _, err := e.AddPolicies(ps); err != nil {
+	if err := w.follow(c); err != nil {
 		return nil, fmt.Errorf("authz: policy: %w", err)
 	}
 	// Ask once, so that a model that cannot be evaluated fails here and not
@@ -113,11 +106,38 @@ func newMeaning(c *catalogue) (*meaning, error) {
 	return w, nil
 }
 
+// follow makes the Enforcer know the roles of a catalogue and no others.
+func (w *meaning) follow(c *catalogue) error {
+	if w.of == c {
+		return nil
+	}
+	var ps [][]string
+	for _, role := range c.roles {
+		for i, perm := range c.permissions {
+			if c.sets[role].has(i) {
+				ps = append(ps, []string{role, perm, "allow"}, []string{role, perm, "deny"})
+			}
+		}
+	}
+	w.of = nil
+	w.e.ClearPolicy()
+	if _, err := w.e.AddPolicies(ps); err != nil {
+		return err
+	}
+	w.of = c
+	return nil
+}
+
 // enforce asks Casbin. An error is a refusal.
 func (w *meaning) enforce(ix *index, p Principal, permission string, r Resource) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ix = ix
+	if ix != nil {
+		if err := w.follow(ix.cat()); err != nil {
+			return false, err
+		}
+	}
 	ok, err := w.e.Enforce(p.name, permission, r.path)
 	return ok && err == nil, err
 }

@@ -14,6 +14,8 @@ type Request struct {
 	OnBehalfOf Principal
 	Permission Permission
 	Resource   Resource
+	AtLeast    uint64 // the revision that must be known to whoever decides, as a change returned it; zero: any
+	Context    Context
 	Cause      uuid.UUID // the Decision that this request follows from, for the audit trail; zero if none
 }
 
@@ -28,6 +30,7 @@ const (
 	UnknownPermission             // the policy does not have the permission
 	BadRequest                    // principal, permission or resource is missing
 	ModelFailed                   // a model of the policy's own could not be evaluated
+	Stale                         // what is known here is older than the request demands
 )
 
 // Decision is the answer to a Request. It is plain data and proves nothing.
@@ -63,6 +66,8 @@ func (d Decision) Reason() string {
 		return "the policy has no such permission"
 	case BadRequest:
 		return "principal, permission or resource is missing"
+	case Stale:
+		return fmt.Sprintf("what is known here is as of revision %d, which is older than demanded", d.Revision)
 	}
 	return fmt.Sprintf("%s holds no role with this permission here or above", d.Principal)
 }

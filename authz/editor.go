@@ -2,26 +2,52 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 )
 
 // Editor changes who holds what, within what its Grant covers. Every change
 // goes to the store first, is recorded, and counts at the next request; live
-// Grants that rest on something revoked end at their next use.
+// Grants that rest on something revoked end at their next use. A refusal is
+// recorded too. Whatever the way to a change, it passes the same checks: nobody
+// gives what they do not hold, nobody comes to hold what the policy keeps apart
+// (ErrSeparation), and no resource loses its last administrator
+// (ErrLastAdministrator). Safe for concurrent use.
 type Editor struct {
-	a *Authorizer
-	g Grant
+	a    *Authorizer
+	g    Grant
+	at   *uint64        // the revision that must be the current one; nil: any
+	last *atomic.Uint64 // what the last change made; shared by the copies
 }
 
 // Edit returns an Editor for the holder of a Grant of
 // authz.authorizations.write. With any other Grant every change is refused.
-func (a *Authorizer) Edit(g Grant) Editor { return Editor{a, g} }
+func (a *Authorizer) Edit(g Grant) Editor { return Editor{a: a, g: g, last: new(atomic.Uint64)} }
 
 const writeAuthorizations = "authz.authorizations.write"
+
+// At returns an Editor whose changes are refused with ErrConflict unless the
+// given revision is the current one: what was read at that revision still holds
+// when the change counts.
+func (e Editor) At(revision uint64) Editor {
+	e.at = &revision
+	return e
+}
+
+// Last returns the revision that the last change of this Editor, or of a copy
+// of it, made; zero if there was none. A Request with it as AtLeast is answered
+// only by who knows of the change.
+func (e Editor) Last() uint64 {
+	if e.last == nil {
+		return 0
+	}
+	return e.last.Load()
+}
 
 // begin takes the pen: what is checked between begin and end still holds when
 // the change counts, whoever else edits meanwhile.
@@ -33,214 +59,189 @@ func (e Editor) begin() (ix *index, end func(), err error) {
 		return nil, nil, err
 	}
 	e.a.writing.Lock()
-	return e.a.ix, e.a.writing.Unlock, nil
+	ix = e.a.ix
+	if e.at != nil && *e.at != ix.revision() {
+		e.a.writing.Unlock()
+		return nil, nil, fmt.Errorf("authz: change at revision %d, the current one is %d: %w", *e.at, ix.revision(), ErrConflict)
+	}
+	return ix, e.a.writing.Unlock, nil
 }
 
 func (e Editor) covers(r Resource) error { return e.g.Covers(Permission{writeAuthorizations}, r) }
 
 // Assign gives a role. The Grant must cover the resource, and nobody can give
 // what they do not hold: the giver needs every permission of the role on that
-// resource and must be denied none of them below it, or a role that the policy
-// allows to hand this one out, which does not go to the giver. Of a giver that
-// acts on behalf of another, both must be able to give. It returns the id.
+// resource, for as long as it is given, and must be denied none of them below
+// it, or needs a role that the policy allows to hand this one out, which does
+// not go to the giver. Of a giver that acts on behalf of another, both must be
+// able to give. It returns the id.
 func (e Editor) Assign(ctx context.Context, x Authorization) (uuid.UUID, error) {
-	ix, end, err := e.begin()
+	r, err := e.Commit(ctx, Edits{Assign: []Authorization{x}}, x.Reason)
 	if err != nil {
 		return uuid.Nil, err
 	}
-	defer end()
-	if err := e.covers(x.Resource); err != nil {
-		return uuid.Nil, err
-	}
-	if err := e.a.known(x); err != nil {
-		return uuid.Nil, err
-	}
-	if err := e.mayGive(ix, x); err != nil {
-		return uuid.Nil, err
-	}
-	x.ID, x.GrantedBy = newID(), e.g.g.req.Principal
-	if err := e.change(ctx, x.Resource, Change{Reason: x.Reason, Add: []Authorization{x}}); err != nil {
-		return uuid.Nil, err
-	}
-	return x.ID, nil
+	return r.IDs[0], nil
 }
 
 // Revoke ends an Authorization. To end a deny is to give back what it took, and
-// needs what giving needs. An id that is not known is ErrUnknown.
+// needs what giving needs. A break-glass that nobody has reviewed ends but stays
+// listed. An id that is not known is ErrUnknown.
 func (e Editor) Revoke(ctx context.Context, id uuid.UUID, reason string) error {
-	ix, end, err := e.begin()
-	if err != nil {
-		return err
-	}
-	defer end()
-	x, ok := ix.get(id)
-	if !ok {
-		return fmt.Errorf("authz: revoke %s: %w", id, ErrUnknown)
-	}
-	if err := e.covers(x.Resource); err != nil {
-		return err
-	}
-	if x.Effect == Deny {
-		if err := e.mayGive(ix, x); err != nil {
-			return err
-		}
-	}
-	return e.change(ctx, x.Resource, Change{Reason: reason, Remove: []Authorization{x}})
+	_, err := e.Commit(ctx, Edits{Revoke: []uuid.UUID{id}}, reason)
+	return err
 }
 
 // Join makes a principal a member of a team. Since a member holds what the team
 // holds, the giver must be allowed to give each of those roles.
 func (e Editor) Join(ctx context.Context, m Membership, reason string) error {
-	if err := m.valid(); err != nil {
-		return err
-	}
-	ix, end, err := e.begin()
-	if err != nil {
-		return err
-	}
-	defer end()
-	if err := nested(append(ix.memberships(), m)); err != nil {
-		return err
-	}
-	return e.membership(ctx, ix, m, Allow, Change{Reason: reason, Join: []Membership{m}})
+	_, err := e.Commit(ctx, Edits{Join: []Membership{m}}, reason)
+	return err
 }
 
 // Leave ends a membership. What the team is denied was denied to the member
 // too, so that leaving gives it back and needs what giving needs. A membership
 // that is not known is ErrUnknown.
 func (e Editor) Leave(ctx context.Context, m Membership, reason string) error {
+	_, err := e.Commit(ctx, Edits{Leave: []Membership{m}}, reason)
+	return err
+}
+
+// run is the way of every change by an Editor: with the pen in hand it is
+// planned, checked, recorded, stored and made to count. What is refused is
+// recorded.
+func (e Editor) run(ctx context.Context, reason string, plan func(ix *index) (Change, error)) (Change, error) {
+	c, err := e.locked(ctx, reason, plan)
+	if err != nil {
+		return Change{}, e.refused(ctx, c, err)
+	}
+	e.last.Store(c.Revision)
+	e.a.announced(c.Revision)
+	return c, nil
+}
+
+func (e Editor) locked(ctx context.Context, reason string, plan func(ix *index) (Change, error)) (Change, error) {
 	ix, end, err := e.begin()
 	if err != nil {
-		return err
+		return Change{}, err
 	}
 	defer end()
-	if !ix.isMember(m) {
-		return fmt.Errorf("authz: membership of %s in %s: %w", m.Member, m.Team, ErrUnknown)
+	c, err := plan(ix)
+	if err != nil {
+		return c, err
 	}
-	return e.membership(ctx, ix, m, Deny, Change{Reason: reason, Leave: []Membership{m}})
+	c.Reason = reason
+	if _, err := e.check(ix, c); err != nil {
+		return c, err
+	}
+	req := e.g.g.req
+	req.Resource, req.Cause, req.AtLeast = e.on(c), e.g.g.d.ID, 0
+	d := e.a.decide(ix, req)
+	if !d.Allowed {
+		return c, &DeniedError{req, d}
+	}
+	_, err = e.change(ctx, req, d, "", &c)
+	return c, err
 }
 
-// membership changes one when the giver may give all that comes with it: what
-// the team holds with the effect named.
-func (e Editor) membership(ctx context.Context, ix *index, m Membership, gives Effect, c Change) error {
-	for _, t := range append([]Principal{m.Team}, ix.teamsOf(m.Team)...) {
-		for _, x := range ix.heldBy(t) {
-			if err := e.covers(x.Resource); err != nil {
-				return err
-			}
-			x.Principal = m.Member
-			if x.Effect == gives {
-				if err := e.mayGive(ix, x); err != nil {
-					return err
-				}
-			}
+// on is the resource under which a change is recorded: the one on which all of
+// it stands, or else the one that the Grant is for.
+func (e Editor) on(c Change) Resource {
+	on := Resource{}
+	for _, x := range append(slices.Clone(c.Remove), c.Add...) {
+		if !on.IsZero() && on != x.Resource {
+			return e.g.g.req.Resource
 		}
+		on = x.Resource
 	}
-	on := e.g.g.req.Resource
-	if err := e.covers(on); err != nil {
-		return err
+	if on.IsZero() || len(c.Join)+len(c.Leave)+len(c.Define)+len(c.Undefine) > 0 {
+		return e.g.g.req.Resource
 	}
-	return e.change(ctx, on, c)
+	return on
 }
 
-// mayGive asks it of everybody who gives: who acts, and for whom.
-func (e Editor) mayGive(ix *index, x Authorization) error {
-	for _, giver := range []Principal{e.g.g.req.Principal, e.g.g.req.OnBehalfOf} {
-		if giver.IsZero() {
-			continue
-		}
-		if why := e.a.cannotGive(ix, giver, x); why != "" {
-			return fmt.Errorf("authz: %s on %s: %s %s and cannot give it: %w", x.Role, x.Resource, giver, why, ErrDenied)
-		}
-	}
-	return nil
-}
-
-// cannotGive says why a giver cannot give a role on a resource, "" if it can.
-func (a *Authorizer) cannotGive(ix *index, giver Principal, x Authorization) string {
-	set := a.cat.sets[x.Role.name]
-	// Whoever gives on a resource gives below it too, past every deny there,
-	// and past those that begin tomorrow.
-	now := ix.now()
-	for _, holder := range append([]Principal{giver}, ix.teamsOf(giver)...) {
-		for _, h := range ix.heldBy(holder) {
-			ended := !h.Until.IsZero() && !now.Before(h.Until)
-			if h.Effect != Deny || ended || !x.Resource.Contains(h.Resource) && !h.Resource.Contains(x.Resource) {
-				continue
-			}
-			denied := a.cat.sets[h.Role.name]
-			if bit, ok := a.cat.number[writeAuthorizations]; ok && denied.has(bit) {
-				return fmt.Sprintf("is denied %s on %s", h.Role, h.Resource)
-			}
-			for i := range a.cat.permissions {
-				if set.has(i) && denied.has(i) {
-					return fmt.Sprintf("is denied %s on %s", h.Role, h.Resource)
-				}
-			}
-		}
-	}
-	missing := ""
-	for i, p := range a.cat.permissions {
-		if set.has(i) && !ix.decide(giver, i, x.Resource).Allowed {
-			missing = p
-			break
-		}
-	}
-	if missing == "" {
-		return ""
-	}
-	if x.Principal != giver && !slices.Contains(ix.teamsOf(giver), x.Principal) {
-		for role, may := range a.cat.mayGive {
-			if slices.Contains(may, x.Role.name) && ix.holds(giver, role, Allow, x.Resource, Context{}) && !ix.holds(giver, role, Deny, x.Resource, Context{}) {
-				return ""
-			}
-		}
-	}
-	return "does not hold " + missing + " there"
-}
-
-// change records, stores and publishes a change, in this order. The caller has
-// the pen.
-func (e Editor) change(ctx context.Context, on Resource, c Change) error {
+// change records, stores and publishes a change, in this order, and returns the
+// record. The caller has the pen and has checked everything.
+func (e Editor) change(ctx context.Context, req Request, d Decision, prefix string, c *Change) (AuditRecord, error) {
 	a := e.a
 	if len(c.Reason) > 1024 {
-		return fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
+		return AuditRecord{}, fmt.Errorf("authz: change: reason: %d bytes, 1024 at most", len(c.Reason))
 	}
 	ix, now := a.ix, a.now()
-	req := e.g.g.req
-	req.Resource, req.Cause = on, e.g.g.d.ID
-	d := a.decide(ix, req)
-	if !d.Allowed {
-		return &DeniedError{req, d}
-	}
 	d.ID = newID()
 	c.Revision, c.Author, c.Time = ix.revision()+1, req.Principal, now
-	if err := a.valid(ix, c); err != nil {
-		return err
-	}
 	r := record(now, req, d)
-	r.Reason += c.summary()
+	r.Reason = prefix + r.Reason + c.summary()
 	if err := a.trail.write(ctx, r); err != nil {
-		return err
+		return r, err
 	}
-	if err := a.store.Apply(ctx, c); err != nil {
+	if err := a.store.Apply(ctx, *c); err != nil {
 		// The store knows better: another process changed it, or it kept the
 		// change although it failed. What cannot be loaded changes nothing.
 		_ = a.load(ctx)
-		return fmt.Errorf("authz: change: %w", err)
+		return r, fmt.Errorf("authz: change: %w", err)
 	}
-	ix.apply(c)
-	return nil
+	a.publish(ix, *c)
+	return r, nil
+}
+
+// publish makes a change count that the store has.
+func (a *Authorizer) publish(ix *index, c Change) { ix.apply(c) }
+
+func (a *Authorizer) announced(revision uint64) {
+	if a.announce != nil {
+		a.announce(revision)
+	}
+}
+
+// refused records a refusal and returns it. What is no refusal but a mistake is
+// returned only, and so is what was refused since it could not be recorded.
+func (e Editor) refused(ctx context.Context, c Change, err error) error {
+	if !isRefusal(err) || e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+		return err
+	}
+	req := e.g.g.req
+	req.Permission, req.Resource, req.Cause = Permission{writeAuthorizations}, e.on(c), e.g.g.d.ID
+	return e.a.refusal(ctx, req, err)
+}
+
+func isRefusal(err error) bool {
+	return errors.Is(err, ErrDenied) && !errors.Is(err, ErrAuditUnavailable)
+}
+
+func (a *Authorizer) refusal(ctx context.Context, req Request, err error) error {
+	r := record(a.now(), req, Decision{ID: newID(), Principal: req.Principal, Revision: a.Revision()})
+	r.Reason = "refused: " + strings.TrimPrefix(err.Error(), "authz: ")
+	if failed := a.trail.write(ctx, r); failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 // summary says in the audit trail what is changed: names and ids only.
 func (c Change) summary() string {
 	var b strings.Builder
+	was := byID(c.Remove)
 	for _, x := range c.Add {
-		fmt.Fprintf(&b, "; assigns %s %s to %s on %s as %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+		if _, there := was[x.ID]; !there {
+			fmt.Fprintf(&b, "; assigns %s %s to %s on %s as %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+			continue
+		}
+		delete(was, x.ID)
+		fmt.Fprintf(&b, "; alters %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+		if x.Pending {
+			b.WriteString(", pending")
+		}
+		if !x.Until.IsZero() {
+			fmt.Fprintf(&b, ", until %s", x.Until.UTC().Format("2006-01-02T15:04:05Z"))
+		}
+		if !x.ApprovedBy.IsZero() {
+			fmt.Fprintf(&b, ", with consent of %s", x.ApprovedBy)
+		}
 	}
 	for _, x := range c.Remove {
-		fmt.Fprintf(&b, "; revokes %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+		if _, gone := was[x.ID]; gone {
+			fmt.Fprintf(&b, "; revokes %s %s of %s on %s, %s", x.Effect, x.Role, x.Principal, x.Resource, x.ID)
+		}
 	}
 	for _, m := range c.Join {
 		fmt.Fprintf(&b, "; %s joins %s", m.Member, m.Team)
@@ -248,7 +249,23 @@ func (c Change) summary() string {
 	for _, m := range c.Leave {
 		fmt.Fprintf(&b, "; %s leaves %s", m.Member, m.Team)
 	}
+	for _, d := range c.Define {
+		fmt.Fprintf(&b, "; defines %s", d.Role)
+	}
+	for _, d := range c.Undefine {
+		if !slices.ContainsFunc(c.Define, func(n RoleDefinition) bool { return n.Role == d.Role }) {
+			fmt.Fprintf(&b, "; undefines %s", d.Role)
+		}
+	}
 	return b.String()
+}
+
+func byID(xs []Authorization) map[uuid.UUID]Authorization {
+	out := make(map[uuid.UUID]Authorization, len(xs))
+	for _, x := range xs {
+		out[x.ID] = x
+	}
+	return out
 }
 
 // Authorizations returns what stands on a resource, above it or below it,
@@ -260,7 +277,7 @@ func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, e
 	if err := a.editable(); err != nil {
 		return nil, err
 	}
-	if err := g.Covers(Permission{"authz.authorizations.read"}, under); err != nil {
+	if err := g.Covers(Permission{readAuthorizations}, under); err != nil {
 		return nil, err
 	}
 	var out []Authorization
@@ -269,6 +286,12 @@ func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, e
 			out = append(out, x)
 		}
 	}
-	slices.SortFunc(out, func(x, y Authorization) int { return slices.Compare(x.ID[:], y.ID[:]) })
+	oldestFirst(out)
 	return out, nil
+}
+
+const readAuthorizations = "authz.authorizations.read"
+
+func oldestFirst(xs []Authorization) {
+	slices.SortFunc(xs, func(x, y Authorization) int { return slices.Compare(x.ID[:], y.ID[:]) })
 }

@@ -23,14 +23,15 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 		return Explanation{Decision: d, Reason: d.Reason()}, err
 	}
 	x := Explanation{Decision: d, Reason: d.Reason()}
-	bit, known := a.cat.number[req.Permission.name]
+	ix := a.ix
+	bit, known := ix.cat().number[req.Permission.name]
 	if d.Allowed || !known {
 		return x, nil
 	}
-	ix, now := a.ix, a.now()
+	now := a.now()
 	for _, holder := range append([]Principal{d.Principal}, ix.teamsOf(d.Principal)...) {
 		for _, h := range ix.heldBy(holder) {
-			if h.Effect != Allow || !a.cat.sets[h.Role.name].has(bit) {
+			if h.Effect != Allow || !ix.cat().sets[h.Role.name].has(bit) {
 				continue
 			}
 			switch {
@@ -48,8 +49,8 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 		x.Nearest = x.Nearest[:5]
 	}
 	var roles []string
-	for _, r := range a.cat.roles {
-		if a.cat.sets[r].has(bit) {
+	for _, r := range ix.cat().roles {
+		if ix.cat().sets[r].has(bit) {
 			roles = append(roles, r)
 		}
 	}

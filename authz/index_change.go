@@ -48,7 +48,7 @@ func (ix *index) apply(c Change) *index {
 	todo := prepared{runs: ix.runs[:0], catalogue: ix.cat()}
 	if len(c.Define)+len(c.Undefine) > 0 {
 		ix.defined = c.apply(Assignments{Roles: ix.defined}).Roles
-		todo.catalogue = ix.cat().with(ix.defined)
+		todo.catalogue = ix.cat().after(c, ix.defined)
 	}
 	ix.join(&todo, c.Leave, c.Join)
 	ix.assign(&todo, c.Remove, c.Add)
@@ -154,19 +154,8 @@ func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
 	*head = n
 	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
 
-	e := holding{node: node, role: c.number16[x.Role.name], level: ix.tree.nodes.at(node).depth}
-	if x.Effect == Deny {
-		e.flags |= isDeny
-	}
-	if !x.From.IsZero() || !x.Until.IsZero() {
-		e.flags |= isBounded
-	}
-	if x.Condition != "" {
-		e.flags |= isConditional
-	}
-	if x.Pending {
-		e.flags |= isPending
-	}
+	e := flagged(x)
+	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
 	return v.insert(e, x.ID, n, ix.detail(x))
 }
 
@@ -190,10 +179,32 @@ func (ix *index) take(v view, id uuid.UUID) view {
 	return v.remove(i)
 }
 
+// flagged returns the holding of an Authorization, its flags only.
+func flagged(x *Authorization) (e holding) {
+	if x.Effect == Deny {
+		e.flags |= isDeny
+	}
+	if !x.From.IsZero() || !x.Until.IsZero() {
+		e.flags |= isBounded
+	}
+	if x.Condition != "" {
+		e.flags |= isConditional
+	}
+	if x.Pending {
+		e.flags |= isPending
+	}
+	return e
+}
+
+// detailOf returns the detail of an Authorization, shared with none.
+func (ix *index) detailOf(x *Authorization) *detail {
+	return &detail{x.From, x.Until, x.GrantedBy, x.Reason, x.Condition, x.Pending, x.ApprovedBy}
+}
+
 // detail returns what agrees with an Authorization, made if it was not made
 // lately.
 func (ix *index) detail(x *Authorization) *detail {
-	d := detail{x.From, x.Until, x.GrantedBy, x.Reason, x.Condition, x.Pending, x.ApprovedBy}
+	d := *ix.detailOf(x)
 	if ix.last != nil && *ix.last == d {
 		return ix.last
 	}

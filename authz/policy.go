@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -27,8 +26,12 @@ type catalogue struct {
 	roles       []string       // sorted
 	sets        map[string]bitset
 	mayGive     map[string][]string
+	exclusive   [][2]int            // permissions that nobody may hold both of on one resource
+	elevate     map[string][]string // role to roles that its holders may ask for
+	breakGlass  map[string][]string // role to roles that its holders may take in an emergency
+	defined     map[string]RoleDefinition
+	base        *catalogue // the policy's own, if roles were defined beside it
 	model       string
-	base        *catalogue // the policy's own, where roles were defined beside it
 
 	// The roles again as the index reads them. A number stays with its role
 	// for good, even after the role is gone.
@@ -38,9 +41,11 @@ type catalogue struct {
 	bits     []uint64
 }
 
-// carries says whether a role carries a permission.
+// carries says whether a role carries a permission. One that was defined later
+// than the catalogue carries nothing.
 func (c *catalogue) carries(role uint16, bit int) bool {
-	return c.bits[int(role)*c.words+bit>>6]>>(bit&63)&1 == 1
+	i := int(role)*c.words + bit>>6
+	return i < len(c.bits) && c.bits[i]>>(bit&63)&1 == 1
 }
 
 func (c *catalogue) roleName(n uint16) string { return c.named[n] }
@@ -62,45 +67,6 @@ func (c *catalogue) compile(before []string) {
 	for _, r := range c.roles {
 		copy(c.bits[int(c.number16[r])*c.words:], c.sets[r])
 	}
-}
-
-// with returns the catalogue of the policy with these roles defined beside the
-// policy's. They are valid: known permissions and roles, no circles.
-func (c *catalogue) with(defined []RoleDefinition) *catalogue {
-	base := c
-	if c.base != nil {
-		base = c.base
-	}
-	next := *base
-	next.base, next.roles, next.sets = base, slices.Clone(base.roles), maps.Clone(base.sets)
-	byName := make(map[string]RoleDefinition, len(defined))
-	for _, d := range defined {
-		byName[d.Role.name] = d
-	}
-	var set func(role string) bitset
-	set = func(role string) bitset {
-		if s := next.sets[role]; s != nil {
-			return s
-		}
-		s := make(bitset, (len(c.permissions)+63)/64)
-		for _, p := range byName[role].Permissions {
-			s.set(c.number[p.name])
-		}
-		for _, r := range byName[role].Includes {
-			for i, w := range set(r.name) {
-				s[i] |= w
-			}
-		}
-		next.sets[role] = s
-		return s
-	}
-	for _, d := range defined {
-		set(d.Role.name)
-		next.roles = append(next.roles, d.Role.name)
-	}
-	slices.Sort(next.roles)
-	next.compile(c.named)
-	return &next
 }
 
 type bitset []uint64
@@ -164,7 +130,8 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 	if fsys == nil {
 		return nil, errors.New("authz: policy: none given; policy.Files() is the one that ships")
 	}
-	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{}}
+	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{},
+		elevate: map[string][]string{}, breakGlass: map[string][]string{}}
 	var err error
 	if c.model, err = readPolicyFile(fsys, "model.conf"); err != nil {
 		return nil, err
@@ -223,6 +190,14 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		seen[strings.Join(r.fields, ",")] = r
 		if len(r.fields) != 3 {
 			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role")
+		}
+		if limit, err := c.readLimit(r); err != nil {
+			return err
+		} else if limit {
+			if r.fields[0] != "x" {
+				links = append(links, r)
+			}
+			continue
 		}
 		role := r.fields[1]
 		if _, err := ParseRole(role); err != nil {
@@ -315,4 +290,25 @@ func expand(role string, direct map[string]bitset, includes map[string][]row, in
 		}
 	}
 	return nil
+}
+
+// readLimit reads the rows that say what is kept apart (x), what may be asked
+// for (e) and what may be taken in an emergency (b), false for any other row.
+func (c *catalogue) readLimit(r row) (bool, error) {
+	switch first, second := r.fields[1], r.fields[2]; r.fields[0] {
+	case "x":
+		i, known := c.number[first]
+		j, also := c.number[second]
+		if !known || !also || i == j {
+			return true, r.errorf("want two permissions of permissions.csv")
+		}
+		c.exclusive = append(c.exclusive, [2]int{min(i, j), max(i, j)})
+	case "e":
+		c.elevate[first] = append(c.elevate[first], second)
+	case "b":
+		c.breakGlass[first] = append(c.breakGlass[first], second)
+	default:
+		return false, nil
+	}
+	return true, nil
 }
