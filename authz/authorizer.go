@@ -155,6 +155,11 @@ func (a *Authorizer) known(x Authorization) error {
 	if a.cat.sets[x.Role.name] == nil {
 		return fmt.Errorf("authz: authorization: role %s: %w to the policy", x.Role, ErrUnknown)
 	}
+	if x.Condition != "" {
+		if _, err := compileCondition(x.Condition); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -185,11 +190,11 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if !ok {
 		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision}
 	}
-	d := ix.decide(req.Principal, bit, req.Resource)
+	d := ix.decideIn(req.Principal, bit, req.Resource, req.Context)
 	if !d.Allowed || req.OnBehalfOf.name == "" {
 		return d
 	}
-	if o := ix.decide(req.OnBehalfOf, bit, req.Resource); !o.Allowed {
+	if o := ix.decideIn(req.OnBehalfOf, bit, req.Resource, req.Context); !o.Allowed {
 		return o
 	}
 	return d

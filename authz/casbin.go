@@ -15,7 +15,8 @@ import (
 type meaning struct {
 	mu sync.Mutex // an Enforcer is for one goroutine at a time
 	e  *casbin.Enforcer
-	ix *index // the assignments that holds() looks at, set under mu
+	ix *index  // the assignments that holds() looks at, set under mu
+	in Context // and the circumstances
 }
 
 // indexable is the meaning that the index computes, in Casbin's words. A model
@@ -92,7 +93,7 @@ func newMeaning(c *catalogue) (*meaning, error) {
 		if s[2] == "deny" {
 			eff = Deny
 		}
-		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}), nil
+		return w.ix.holdsIn(Principal{s[0]}, s[1], eff, Resource{s[3]}, w.in), nil
 	})
 	var ps [][]string
 	for _, role := range c.roles {
@@ -113,11 +114,16 @@ func newMeaning(c *catalogue) (*meaning, error) {
 	return w, nil
 }
 
-// enforce asks Casbin. An error is a refusal.
+// enforce asks Casbin, about circumstances of which nothing is known.
 func (w *meaning) enforce(ix *index, p Principal, permission string, r Resource) (bool, error) {
+	return w.enforceIn(ix, p, permission, r, Context{})
+}
+
+// enforceIn asks Casbin. An error is a refusal.
+func (w *meaning) enforceIn(ix *index, p Principal, permission string, r Resource, in Context) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ix = ix
+	w.ix, w.in = ix, in
 	ok, err := w.e.Enforce(p.name, permission, r.path)
 	return ok && err == nil, err
 }

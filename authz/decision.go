@@ -14,6 +14,7 @@ type Request struct {
 	OnBehalfOf Principal
 	Permission Permission
 	Resource   Resource
+	Context    Context   // the circumstances, for Authorizations with a Condition; zero if nothing is known
 	Cause      uuid.UUID // the Decision that this request follows from, for the audit trail; zero if none
 }
 

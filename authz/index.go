@@ -18,6 +18,7 @@ type index struct {
 	teams    map[Principal][]Principal     // every team a principal is in, through teams too
 	all      map[uuid.UUID]Authorization
 	members  map[Membership]bool
+	when     map[string]*condition // by the text of a Condition; nil for one that cannot be evaluated
 	revision uint64
 	now      func() time.Time
 }
@@ -29,10 +30,13 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 		now = time.Now
 	}
 	ix := &index{cat: c, held: map[Principal][]Authorization{}, teams: map[Principal][]Principal{},
-		all: make(map[uuid.UUID]Authorization, len(as)), members: make(map[Membership]bool, len(ms)), revision: revision, now: now}
+		all: make(map[uuid.UUID]Authorization, len(as)), members: make(map[Membership]bool, len(ms)), when: map[string]*condition{}, revision: revision, now: now}
 	for _, a := range as {
 		ix.held[a.Principal] = append(ix.held[a.Principal], a)
 		ix.all[a.ID] = a
+		if _, done := ix.when[a.Condition]; !done && a.Condition != "" {
+			ix.when[a.Condition], _ = compileCondition(a.Condition)
+		}
 	}
 	direct := map[Principal][]Principal{}
 	for _, m := range ms {
@@ -131,26 +135,35 @@ func nested(ms []Membership) error {
 	return nil
 }
 
-// decide answers for one principal. It allocates nothing.
+// decide answers for one principal of whose circumstances nothing is known.
 func (ix *index) decide(p Principal, bit int, r Resource) Decision {
+	return ix.decideIn(p, bit, r, Context{})
+}
+
+// decideIn answers for one principal. It allocates nothing unless a Condition
+// has to be asked.
+func (ix *index) decideIn(p Principal, bit int, r Resource, ctx Context) Decision {
 	d := Decision{Revision: ix.revision, Code: NothingHeld, Principal: p}
 	now := ix.now()
-	ix.scan(p, p, bit, r, now, &d)
+	ix.scan(p, p, bit, r, ctx, now, &d)
 	for _, t := range ix.teams[p] {
 		if d.Code == DeniedBy {
 			break
 		}
-		ix.scan(p, t, bit, r, now, &d)
+		ix.scan(p, t, bit, r, ctx, now, &d)
 	}
 	d.Allowed = d.Code == AllowedBy
 	return d
 }
 
-func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d *Decision) {
+func (ix *index) scan(p, holder Principal, bit int, r Resource, ctx Context, now time.Time, d *Decision) {
 	as := ix.held[holder]
 	for i := range as {
 		a := &as[i]
 		if !a.Resource.Contains(r) || !ix.cat.sets[a.Role.name].has(bit) || !a.active(now) || a.Pending { // the cheapest question first
+			continue
+		}
+		if a.Condition != "" && !ix.when[a.Condition].counts(a.Effect, ctx, now) {
 			continue
 		}
 		if a.Effect == Deny {
@@ -163,12 +176,17 @@ func (ix *index) scan(p, holder Principal, bit int, r Resource, now time.Time, d
 	}
 }
 
-// holds is the question that Casbin's matcher asks.
+// holds is holdsIn where nothing is known of the circumstances.
 func (ix *index) holds(p Principal, role string, e Effect, r Resource) bool {
+	return ix.holdsIn(p, role, e, r, Context{})
+}
+
+// holdsIn is the question that Casbin's matcher asks.
+func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, ctx Context) bool {
 	now := ix.now()
 	match := func(holder Principal) bool {
 		for _, a := range ix.held[holder] {
-			if a.Role.name == role && a.Effect == e && a.Resource.Contains(r) && a.active(now) && !a.Pending {
+			if a.Role.name == role && a.Effect == e && a.Resource.Contains(r) && a.active(now) && !a.Pending && (a.Condition == "" || ix.when[a.Condition].counts(e, ctx, now)) {
 				return true
 			}
 		}
