@@ -22,6 +22,16 @@ type Options struct {
 	GrantTTL     time.Duration    // how long a Grant lasts at most; zero: 10 minutes
 	AuditTimeout time.Duration    // how long recording a decision may take before it is refused; zero: 2 seconds
 
+	// SampleAllowed is, for a permission that is used very often, the share of
+	// its allowed decisions that is recorded, more than 0 and at most 1; nil,
+	// and a permission that is not named: all. Refusals and changes of who may
+	// do what are always recorded, and a permission that the policy marks as
+	// personal cannot be named. A decision that is left out has no ID, asks
+	// nothing of the Sink, even one that fails, and is counted: the next record
+	// of its permission that is written says how many. What a process has left
+	// out since its last one is not told when it ends.
+	SampleAllowed map[Permission]float64
+
 	// Seed is what an empty Store begins with: the first administrator and
 	// the workers of a new installation. Whoever owns the process decides
 	// it; a Store that holds anything is left alone.
@@ -37,6 +47,7 @@ type Authorizer struct {
 	ix      atomic.Pointer[index]
 	store   Store
 	trail   *trail
+	sample  *sampler
 	now     func() time.Time
 	ttl     time.Duration
 
@@ -70,6 +81,10 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
+	sample, err := newSampler(cat, o.SampleAllowed)
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMeaning(cat)
 	if err != nil {
 		return nil, err
@@ -78,7 +93,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL}
+	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, sample: sample, now: o.Clock, ttl: o.GrantTTL}
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
@@ -203,16 +218,24 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 // Authorize decides, records the decision, and returns a Grant if it was
 // allowed. A refusal is recorded too and is a *DeniedError. If the record
 // cannot be written in time the error is ErrAuditUnavailable and there is no
-// Grant, whatever the decision was.
+// Grant, whatever the decision was. Options.SampleAllowed can leave allowed
+// decisions out of the record.
 func (a *Authorizer) Authorize(ctx context.Context, req Request) (Grant, error) {
 	if a == nil || a.ix.Load() == nil {
 		return Grant{}, fmt.Errorf("authz: zero authorizer: %w", ErrDenied)
 	}
 	ix := a.ix.Load()
 	d := a.decide(ix, req)
-	d.ID = newID()
 	now := a.now()
-	if err := a.trail.write(ctx, record(now, req, d)); err != nil {
+	if a.sample.skip(d, req.Permission) {
+		return a.mint(req, d, now), nil
+	}
+	d.ID = newID()
+	r := record(now, req, d)
+	settle := a.sample.note(&r)
+	err := a.trail.write(ctx, r)
+	settle(err)
+	if err != nil {
 		return Grant{}, err
 	}
 	if !d.Allowed {
