@@ -40,21 +40,32 @@ func (t *tee) Append(ctx context.Context, rs []AuditRecord) error {
 	if err := t.valid(); err != nil {
 		return err
 	}
-	if err := t.sinks[0].Append(ctx, rs); err != nil {
+	if err := guarded(func() error { return t.sinks[0].Append(ctx, rs) }); err != nil {
 		t.oweKept(ctx, rs)
 		return err
 	}
 	var failed []error
 	for i := range t.sinks[1:] {
-		if err := t.copy(ctx, i+1, rs); err != nil {
+		if err := guarded(func() error { return t.copy(ctx, i+1, rs) }); err != nil {
 			failed = append(failed, fmt.Errorf("authz: audit: sink %d: %w", i+2, err))
 		}
 	}
 	return errors.Join(failed...)
 }
 
+// guarded turns a panic into an error, so that one sink does not take the records
+// from another.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("audit sink failed")
+		}
+	}()
+	return f()
+}
+
 // copy hands records to a later sink, those first that it still lacks. What is
-// owed is on the list before the sink is asked, so that a panic loses nothing.
+// owed is on the list before the sink is asked, so that a failure loses nothing.
 func (t *tee) copy(ctx context.Context, i int, rs []AuditRecord) error {
 	behind := len(t.owed[i]) > 0
 	if len(t.owed[i])+len(rs) > maxOwed {
@@ -81,8 +92,9 @@ func (t *tee) copy(ctx context.Context, i int, rs []AuditRecord) error {
 // oweKept notes for the others what the first kept although it failed: the chain
 // goes on from there.
 func (t *tee) oweKept(ctx context.Context, rs []AuditRecord) {
-	seq, hash, err := t.sinks[0].Head(ctx)
-	if err != nil {
+	var seq uint64
+	var hash Hash
+	if err := guarded(func() (err error) { seq, hash, err = t.sinks[0].Head(ctx); return err }); err != nil {
 		return
 	}
 	kept := slices.IndexFunc(rs, func(r AuditRecord) bool { return r.Sequence == seq && r.Hash == hash }) + 1

@@ -23,8 +23,9 @@ type Explanation struct {
 	MoreMisses int    // how many there are beside
 
 	// Change is, for a refusal, the least that would allow the request: an
-	// Authorization to add, of the role with the fewest permissions that
-	// carries this one, on the resource itself; one to replace by the same
+	// Authorization to add, on the resource itself, of the role with the
+	// fewest permissions among those that carry this one and that somebody
+	// could give, or among all if nobody could; one to replace by the same
 	// with a later end; Denies to revoke. With OnBehalfOf it may hold one
 	// for each principal. It is empty where nothing would do.
 	Change Change
@@ -84,26 +85,21 @@ func (a *Authorizer) explain(ctx context.Context, req Request, within Resource) 
 		return x, nil
 	}
 	w := why{a: a, ix: ix, now: a.now(), bit: bit, req: req, within: within}
+	var lacking []Principal
 	for _, p := range w.actors() {
 		allows, denies, misses := w.look(p)
 		x.Allows, x.Denies = append(x.Allows, allows...), append(x.Denies, denies...)
 		if len(allows) == 0 || len(denies) > 0 {
 			x.Misses = append(x.Misses, misses...)
 		}
-		if !d.Allowed && len(allows) == 0 {
-			w.give(p, &x.Change)
+		if len(allows) == 0 {
+			lacking = append(lacking, p)
 		}
 	}
 	if d.Allowed {
 		x.Misses = nil
-	} else {
-		for _, r := range x.Denies {
-			x.Change.Remove = appendNew(x.Change.Remove, r.Authorization)
-		}
-		var err error
-		if x.Givers, x.Hidden, err = w.givers(ctx, x.Change); err != nil {
-			return Explanation{}, err
-		}
+	} else if err := w.change(ctx, &x, lacking); err != nil {
+		return Explanation{}, err
 	}
 	if !within.IsZero() {
 		x.hide(within)

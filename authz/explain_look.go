@@ -2,13 +2,9 @@ package authz
 
 import (
 	"cmp"
-	"context"
-	"math/bits"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Limits on what an Explanation lists.
@@ -120,113 +116,6 @@ func (w why) chain(p, to Principal) []Principal {
 		out = append(out, at)
 	}
 	return out
-}
-
-// give adds to a change what a principal lacks: the role with the fewest
-// permissions that carries the one asked for, on the resource itself. Where it
-// has just that and it ended, the end is what is in the way.
-func (w why) give(p Principal, c *Change) {
-	x := Authorization{Principal: p, Role: w.leastRole(), Resource: w.req.Resource, Effect: Allow}
-	if x.Role == (Role{}) {
-		return
-	}
-	for _, old := range w.ix.heldBy(p) {
-		if old.Resource != x.Resource || old.Role != x.Role || w.kind(old) != MissEnded || old.Pending || old.Condition != "" {
-			continue
-		}
-		// As long again as it lasted, or a day where nobody said since when.
-		lasts := 24 * time.Hour
-		if !old.From.IsZero() {
-			lasts = old.Until.Sub(old.From)
-		}
-		longer := old
-		longer.Until = w.now.Add(lasts)
-		c.Remove, c.Add = append(c.Remove, old), append(c.Add, longer)
-		return
-	}
-	c.Add = append(c.Add, x)
-}
-
-// leastRole returns the role with the fewest permissions that carries the one
-// asked for, the first by name of several.
-func (w why) leastRole() Role {
-	best, least := "", 0
-	for _, name := range w.ix.cat.roles {
-		if set := w.ix.cat.sets[name]; set.has(w.bit) {
-			if n := permissionsIn(set); best == "" || n < least {
-				best, least = name, n
-			}
-		}
-	}
-	return Role{best}
-}
-
-func permissionsIn(set bitset) int {
-	n := 0
-	for _, word := range set {
-		n += bits.OnesCount64(word)
-	}
-	return n
-}
-
-func appendNew(xs []Authorization, x Authorization) []Authorization {
-	if slices.ContainsFunc(xs, func(y Authorization) bool { return x.ID != uuid.Nil && y.ID == x.ID }) {
-		return xs
-	}
-	return append(xs, x)
-}
-
-// givers returns one more than an Explanation names, so that it knows whether
-// there are more, and how many must not be told.
-func (w why) givers(ctx context.Context, c Change) (out []Principal, hidden int, err error) {
-	parts := append(slices.Clone(c.Add), c.Remove...)
-	bit, ok := w.ix.cat.number[writeAuthorizations]
-	if !ok || len(parts) == 0 {
-		return nil, 0, nil
-	}
-	seen := map[Principal]bool{}
-	var names []Principal
-	n := 0
-	for x := range w.ix.each() {
-		if n++; n%4096 == 0 && ctx.Err() != nil {
-			return nil, 0, ctx.Err()
-		}
-		if x.Effect == Allow && !seen[x.Principal] && w.ix.cat.sets[x.Role.name].has(bit) && x.Resource.Contains(parts[0].Resource) {
-			seen[x.Principal] = true
-			names = append(names, x.Principal)
-		}
-	}
-	slices.SortFunc(names, func(a, b Principal) int { return cmp.Compare(a.name, b.name) })
-	for _, p := range names {
-		switch {
-		case ctx.Err() != nil:
-			return nil, 0, ctx.Err()
-		case len(out) > maxGivers && w.within.IsZero():
-			return out, 0, nil
-		case !w.canMake(p, bit, c):
-		case !w.within.IsZero() && !w.within.Contains(w.ix.decide(p, bit, parts[0].Resource).On):
-			hidden++
-		default:
-			out = append(out, p)
-		}
-	}
-	return out, hidden, nil
-}
-
-// canMake says whether somebody could make each part of a change. Ending an
-// allow, which making it longer needs, takes nothing but the right to change.
-func (w why) canMake(p Principal, bit int, c Change) bool {
-	for _, x := range append(slices.Clone(c.Add), c.Remove...) {
-		if !w.ix.decide(p, bit, x.Resource).Allowed {
-			return false
-		}
-		if !slices.ContainsFunc(c.Remove, func(y Authorization) bool { return x == y }) || x.Effect == Deny {
-			if w.a.cannotGive(w.ix, p, x) != "" {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // nearest says in a few lines what is nearest: misses, and the roles that carry
