@@ -141,6 +141,8 @@ func TestTeeOfNothing(t *testing.T) {
 // By default whoever asks is told within two seconds that a sink does not
 // answer, and that nothing was handed over, even if it does not say where it
 // ends either.
+//
+// evidence: I8
 func TestASinkThatHangsIsTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -32,7 +32,8 @@ type Explanation struct {
 	// Givers are those who could make that Change now, each alone, at most
 	// 20, in the order of their names. A team stands for its members, of
 	// whom some may be denied it. Those who hold the right to give through
-	// a team only are not named beside it.
+	// a team only are not named beside it, nor those whose right depends on
+	// circumstances, of which nothing is known here.
 	Givers     []Principal
 	MoreGivers bool // there are more than these
 
