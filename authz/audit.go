@@ -96,8 +96,13 @@ type Sink interface {
 // no gap. It returns the last sequence and hash, to be compared with a copy
 // kept elsewhere: a chain cannot tell that its end was cut off.
 func Verify(records iter.Seq2[AuditRecord, error]) (uint64, Hash, error) {
-	var seq uint64
-	var prev Hash
+	return VerifyFrom(0, Hash{}, records)
+}
+
+// VerifyFrom is Verify for what follows a record that was verified before,
+// whose sequence and hash it wants. It returns the last it could verify, which
+// are those if there is none.
+func VerifyFrom(seq uint64, prev Hash, records iter.Seq2[AuditRecord, error]) (uint64, Hash, error) {
 	for r, err := range records {
 		if err != nil {
 			return seq, prev, err

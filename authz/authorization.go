@@ -61,7 +61,13 @@ type Authorization struct {
 
 	// Condition narrows it to requests whose Context satisfies an
 	// expression; "" is always. Only where it is satisfied does an allow
-	// give; where it cannot be evaluated a deny takes.
+	// give; where it cannot be evaluated a deny takes. It is written in a
+	// part of the language of Casbin's matchers: network and device, texts,
+	// and hour, minute and weekday (1 to 7, Monday to Sunday), numbers in
+	// UTC, are compared by == != < <= > >= and in ('a', 'b'), with
+	// ipMatch(network, '10.0.0.0/8') for ranges, and joined by && || ! and
+	// parentheses. A text that is not known cannot be compared, unless the
+	// expression compares it with '' somewhere: then it is ''.
 	Condition string `json:"condition,omitempty"`
 	// Pending waits for a second person and gives nothing until then.
 	Pending    bool      `json:"pending,omitempty"`

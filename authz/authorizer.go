@@ -29,6 +29,15 @@ type Options struct {
 	// its own: nothing waits for it. The record is the one that was written,
 	// without its place in the chain. Nil: no alarm.
 	Alarm func(AuditRecord)
+	// SampleAllowed is, for a permission that is used very often, the share of
+	// its allowed decisions that is recorded, more than 0 and at most 1; nil,
+	// and a permission that is not named: all. Refusals and changes of who may
+	// do what are always recorded, and a permission that the policy marks as
+	// personal cannot be named. A decision that is left out has no ID, asks
+	// nothing of the Sink, even one that fails, and is counted: the next record
+	// of its permission that is written says how many. What a process has left
+	// out since its last one is not told when it ends.
+	SampleAllowed map[Permission]float64
 
 	// Seed is what an empty Store begins with: the first administrator and
 	// the workers of a new installation. Whoever owns the process decides
@@ -46,6 +55,7 @@ type Authorizer struct {
 	foreign *foreignModel // nil unless the policy brings a model of its own
 	store   Store
 	trail   *trail
+	sample  *sampler
 	now     func() time.Time
 	ttl     time.Duration
 
@@ -87,6 +97,10 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
+	sample, err := newSampler(cat, o.SampleAllowed)
+	if err != nil {
+		return nil, err
+	}
 	m, err := newMeaning(cat)
 	if err != nil {
 		return nil, err
@@ -95,7 +109,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL, announce: o.Announce, alarm: o.Alarm}
+	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, sample: sample, now: o.Clock, ttl: o.GrantTTL, announce: o.Announce, alarm: o.Alarm}
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}
@@ -249,6 +263,11 @@ func (c *catalogue) known(x Authorization) error {
 	if c.sets[x.Role.name] == nil {
 		return fmt.Errorf("authz: authorization: role %s: %w to the policy", x.Role, ErrUnknown)
 	}
+	if x.Condition != "" {
+		if _, err := compileCondition(x.Condition); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -290,11 +309,11 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if !ok {
 		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision()}
 	}
-	d := ix.decide(req.Principal, bit, req.Resource)
+	d := ix.decideIn(req.Principal, bit, req.Resource, req.Context)
 	if !d.Allowed || req.OnBehalfOf.name == "" {
 		return d
 	}
-	if o := ix.decide(req.OnBehalfOf, bit, req.Resource); !o.Allowed {
+	if o := ix.decideIn(req.OnBehalfOf, bit, req.Resource, req.Context); !o.Allowed {
 		return o
 	}
 	return d
@@ -303,15 +322,23 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 // Authorize decides, records the decision, and returns a Grant if it was
 // allowed. A refusal is recorded too and is a *DeniedError. If the record
 // cannot be written in time the error is ErrAuditUnavailable and there is no
-// Grant, whatever the decision was.
+// Grant, whatever the decision was. Options.SampleAllowed can leave allowed
+// decisions out of the record.
 func (a *Authorizer) Authorize(ctx context.Context, req Request) (Grant, error) {
 	if a == nil || a.ix == nil {
 		return Grant{}, fmt.Errorf("authz: zero authorizer: %w", ErrDenied)
 	}
 	d := a.decide(a.fresh(ctx, req), req)
-	d.ID = newID()
 	now := a.now()
-	if err := a.trail.write(ctx, record(now, req, d)); err != nil {
+	if a.sample.skip(d, req.Permission) {
+		return a.mint(req, d, now), nil
+	}
+	d.ID = newID()
+	r := record(now, req, d)
+	settle := a.sample.note(&r)
+	err := a.trail.write(ctx, r)
+	settle(err)
+	if err != nil {
 		return Grant{}, err
 	}
 	if !d.Allowed {

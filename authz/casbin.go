@@ -17,6 +17,7 @@ type meaning struct {
 	e  *casbin.Enforcer
 	of *catalogue // whose roles the Enforcer knows
 	ix *index     // the assignments that holds() looks at, set under mu
+	in Context    // and the circumstances
 }
 
 // indexable is the meaning that the index computes, in Casbin's words. A model
@@ -93,7 +94,7 @@ func newMeaning(c *catalogue) (*meaning, error) {
 		if s[2] == "deny" {
 			eff = Deny
 		}
-		return w.ix.holds(Principal{s[0]}, s[1], eff, Resource{s[3]}, Context{}), nil
+		return w.ix.holdsIn(Principal{s[0]}, s[1], eff, Resource{s[3]}, w.in), nil
 	})
 	if err := w.follow(c); err != nil {
 		return nil, fmt.Errorf("authz: policy: %w", err)
@@ -128,11 +129,16 @@ func (w *meaning) follow(c *catalogue) error {
 	return nil
 }
 
-// enforce asks Casbin. An error is a refusal.
+// enforce asks Casbin, about circumstances of which nothing is known.
 func (w *meaning) enforce(ix *index, p Principal, permission string, r Resource) (bool, error) {
+	return w.enforceIn(ix, p, permission, r, Context{})
+}
+
+// enforceIn asks Casbin. An error is a refusal.
+func (w *meaning) enforceIn(ix *index, p Principal, permission string, r Resource, in Context) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ix = ix
+	w.ix, w.in = ix, in
 	if ix != nil {
 		if err := w.follow(ix.cat()); err != nil {
 			return false, err

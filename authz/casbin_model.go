@@ -196,7 +196,11 @@ func newForeignAuthorizer(ctx context.Context, f *foreignModel, o Options) (*Aut
 		return nil, err
 	}
 	c := &catalogue{}
-	a := &Authorizer{foreign: f, cat: c, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL}
+	sample, err := newSampler(c, o.SampleAllowed)
+	if err != nil {
+		return nil, err
+	}
+	a := &Authorizer{foreign: f, cat: c, sample: sample, store: o.Store, trail: t, now: o.Clock, ttl: o.GrantTTL}
 	a.ix = newIndex(c, nil, nil, 0, a.now)
 	return a, nil
 }

@@ -14,8 +14,8 @@ type Request struct {
 	OnBehalfOf Principal
 	Permission Permission
 	Resource   Resource
-	AtLeast    uint64 // the revision that must be known to whoever decides, as a change returned it; zero: any
-	Context    Context
+	AtLeast    uint64    // the revision that must be known to whoever decides, as a change returned it; zero: any
+	Context    Context   // the circumstances, for Authorizations with a Condition; zero if nothing is known
 	Cause      uuid.UUID // the Decision that this request follows from, for the audit trail; zero if none
 }
 

@@ -13,7 +13,7 @@ func TestChecksLookAtTheChangeItself(t *testing.T) {
 	at, boss, ana := Resource{"a"}, Principal{"user:idp/boss"}, Principal{"user:idp/ana"}
 	all := Role{"role:everything"}
 	taken := Authorization{ID: newID(), Principal: ana, Role: all, Resource: at, Effect: Allow, Until: time.Now().Add(time.Hour), GrantedBy: ana, Reason: breakGlassReason + "fire"}
-	given := Authorization{ID: newID(), Principal: ana, Role: all, Resource: at, Effect: Allow, Condition: "x == 1"}
+	given := Authorization{ID: newID(), Principal: ana, Role: all, Resource: at, Effect: Allow, Condition: "hour == 1"}
 	a, err := New(t.Context(), files(t, map[string]string{"permissions.csv": fewPermissions + writeAuthorizations + ", give\n",
 		"roles.csv": fewRoles + "p, role:everything, a.*\np, role:everything, " + writeAuthorizations + "\np, role:giver, " + writeAuthorizations + "\n"}),
 		&Options{Seed: []Authorization{{Principal: boss, Role: Role{"role:giver"}, Resource: at, Effect: Allow}, taken, given}})

@@ -4,56 +4,144 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 )
 
-// Explanation says why a request is allowed, or what is nearest to allowing it.
+// Explanation says why a request is allowed, or why not and what would change
+// that.
 type Explanation struct {
 	Decision Decision
 	Reason   string   // one sentence
-	Nearest  []string // for a refusal: what is almost there, or which roles would do
+	Nearest  []string // for a refusal, for people: a few of the Misses, and the roles that carry the permission
+
+	// Allows and Denies are all Authorizations that count for the request, of
+	// whoever acts and of whom it acts for. Any one of Allows suffices for
+	// its principal when there are no Denies; one of Denies refuses.
+	Allows []Reason
+	Denies []Reason
+
+	Misses     []Miss // for a refusal: what is nearest to allowing it, at most 20
+	MoreMisses int    // how many there are beside
+
+	// Change is, for a refusal, the least that would allow the request: an
+	// Authorization to add, on the resource itself, of the role with the
+	// fewest permissions among those that carry this one and that somebody
+	// could give, or among all if nobody could; one to replace by the same
+	// with a later end; Denies to revoke. With OnBehalfOf it may hold one
+	// for each principal. It is empty where nothing would do.
+	Change Change
+	// Givers are those who could make that Change now, each alone, at most
+	// 20, in the order of their names. A team stands for its members, of
+	// whom some may be denied it. Those who hold the right to give through
+	// a team only are not named beside it, nor those whose right depends on
+	// circumstances, of which nothing is known here.
+	Givers     []Principal
+	MoreGivers bool // there are more than these
+
+	// Hidden counts what ExplainFor left out.
+	Hidden int
 }
 
-// Explain answers as Check does, in words. For a refusal it names, in this
-// order, Authorizations that would do if they stood here or now, and the roles
-// that carry the permission.
+// Explain answers as Check does, and says why. For a refusal it looks through
+// all Authorizations for those who could change it, which takes time that grows
+// with their number; it is for people, not for every request.
+//
+// It tells who holds what anywhere. Never pass the answer on to people who may
+// not see that: ExplainFor is for them.
 func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, error) {
-	d, err := a.Check(ctx, req)
-	if err != nil {
-		return Explanation{Decision: d, Reason: d.Reason()}, err
+	return a.explain(ctx, req, Resource{})
+}
+
+// ExplainFor is Explain for the holder of a Grant of authz.decisions.explain
+// that covers the resource of the request. What stands outside the resource of
+// that Grant, above it first of all, is left out and counted in Hidden: the
+// answer then says that something there allows or denies, and not what, whose or
+// through whom. Any other Grant is refused with ErrDenied.
+func (a *Authorizer) ExplainFor(ctx context.Context, g Grant, req Request) (Explanation, error) {
+	if a == nil || g.g == nil || g.g.a != a {
+		return Explanation{}, fmt.Errorf("authz: explain: zero grant: %w", ErrDenied)
 	}
-	x := Explanation{Decision: d, Reason: d.Reason()}
+	if err := g.Covers(Permission{"authz.decisions.explain"}, req.Resource); err != nil {
+		return Explanation{}, err
+	}
+	return a.explain(ctx, req, g.g.req.Resource)
+}
+
+// explain explains with what stands within a resource, with everything for the
+// zero Resource.
+func (a *Authorizer) explain(ctx context.Context, req Request, within Resource) (Explanation, error) {
+	if a == nil || a.ix == nil {
+		return Explanation{Reason: "zero authorizer"}, ErrDenied
+	}
+	if err := ctx.Err(); err != nil {
+		return Explanation{}, err
+	}
 	ix := a.ix
+	d := a.decide(ix, req)
+	x := Explanation{Decision: d, Reason: d.Reason()}
+	if d.Code == BadRequest {
+		return x, errIncomplete
+	}
 	bit, known := ix.cat().number[req.Permission.name]
-	if d.Allowed || !known {
+	if !known || a.foreign != nil {
 		return x, nil
 	}
-	now := a.now()
-	for _, holder := range append([]Principal{d.Principal}, ix.teamsOf(d.Principal)...) {
-		for _, h := range ix.heldBy(holder) {
-			if h.Effect != Allow || !ix.cat().sets[h.Role.name].has(bit) {
-				continue
-			}
-			switch {
-			case h.Resource.Contains(req.Resource) && now.Before(h.From):
-				x.Nearest = append(x.Nearest, fmt.Sprintf("%s on %s begins at %s", h.Role, h.Resource, h.From.UTC().Format("2006-01-02 15:04 MST")))
-			case h.Resource.Contains(req.Resource) && !h.active(now):
-				x.Nearest = append(x.Nearest, fmt.Sprintf("%s on %s ended at %s", h.Role, h.Resource, h.Until.UTC().Format("2006-01-02 15:04 MST")))
-			case h.active(now) && !h.Resource.Contains(req.Resource):
-				x.Nearest = append(x.Nearest, fmt.Sprintf("%s is held on %s, not here", h.Role, h.Resource))
-			}
+	w := why{a: a, ix: ix, now: a.now(), bit: bit, req: req, within: within}
+	var lacking []Principal
+	for _, p := range w.actors() {
+		allows, denies, misses := w.look(p)
+		x.Allows, x.Denies = append(x.Allows, allows...), append(x.Denies, denies...)
+		if len(allows) == 0 || len(denies) > 0 {
+			x.Misses = append(x.Misses, misses...)
+		}
+		if len(allows) == 0 {
+			lacking = append(lacking, p)
 		}
 	}
-	slices.Sort(x.Nearest)
-	if len(x.Nearest) > 5 {
-		x.Nearest = x.Nearest[:5]
+	if d.Allowed {
+		x.Misses = nil
+	} else if err := w.change(ctx, &x, lacking); err != nil {
+		return Explanation{}, err
 	}
-	var roles []string
-	for _, r := range ix.cat().roles {
-		if ix.cat().sets[r].has(bit) {
-			roles = append(roles, r)
-		}
+	if !within.IsZero() {
+		x.hide(within)
 	}
-	x.Nearest = append(x.Nearest, "carried by "+strings.Join(roles, ", "))
+	if !d.Allowed {
+		w.shorten(&x)
+	}
 	return x, nil
+}
+
+// hide leaves out what does not stand within a resource.
+func (x *Explanation) hide(within Resource) {
+	out := func(r Reason) bool { return !within.Contains(r.Authorization.Resource) }
+	before := len(x.Allows) + len(x.Denies) + len(x.Misses)
+	twice := 0 // a deny is among the misses too
+	for _, m := range x.Misses {
+		if m.Kind == MissDenied && out(m.Reason) {
+			twice++
+		}
+	}
+	x.Allows, x.Denies = slices.DeleteFunc(x.Allows, out), slices.DeleteFunc(x.Denies, out)
+	x.Misses = slices.DeleteFunc(x.Misses, func(m Miss) bool { return out(m.Reason) })
+	x.Hidden += before - len(x.Allows) - len(x.Denies) - len(x.Misses) - twice
+	x.Change.Remove = slices.DeleteFunc(x.Change.Remove, func(y Authorization) bool { return !within.Contains(y.Resource) })
+	if d := &x.Decision; !d.On.IsZero() && !within.Contains(d.On) {
+		*d = Decision{Allowed: d.Allowed, Code: d.Code, Principal: d.Principal, Revision: d.Revision}
+		x.Reason = "denied by something outside " + within.String()
+		if d.Allowed {
+			x.Reason = "allowed by something outside " + within.String()
+		}
+	}
+}
+
+// shorten orders and cuts the lists for people.
+func (w why) shorten(x *Explanation) {
+	slices.SortFunc(x.Misses, w.closeness)
+	x.Nearest = w.nearest(x.Misses)
+	if n := len(x.Misses) - maxMisses; n > 0 {
+		x.Misses, x.MoreMisses = x.Misses[:maxMisses], n
+	}
+	if len(x.Givers) > maxGivers {
+		x.Givers, x.MoreGivers = x.Givers[:maxGivers], true
+	}
 }

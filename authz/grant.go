@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Grant proves that a Request was allowed and recorded. Only Authorize makes
+// Grant proves that a Request was allowed and recorded, or was left out of the
+// record by Options.SampleAllowed and counted. Only Authorize makes
 // one; the zero Grant covers nothing. A Grant may be copied and used by several
 // goroutines, and is good for nothing in another process.
 type Grant struct{ g *grant }

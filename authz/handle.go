@@ -98,10 +98,10 @@ func (a *Authorizer) CheckHandles(who PrincipalHandle, do PermissionHandle, on *
 		return Answer{f: found{code: BadRequest}}
 	}
 	ans := Answer{ix: a.ix, who: who.n, on: on.at.at[on.at.known-1]}
-	q := question{bit: do.bit, at: &on.at}
+	q := question{bit: do.bit}
 	for {
 		turn, rev := a.ix.begin()
-		ans.f, ans.revision = a.ix.ask(who.n, &q), rev
+		ans.f, ans.revision = a.ix.ask(who.n, &on.at, &q), rev
 		if a.ix.end(turn) {
 			return ans
 		}

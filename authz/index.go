@@ -35,7 +35,8 @@ type index struct {
 	inside  map[*holder][]*holder // who was made a member of a team
 	above   map[*holder][]*holder // of which teams somebody was made a member
 	defined []RoleDefinition
-	recent  [1024]*detail // those made lately, to be shared
+	when    map[string]*condition // by their text
+	recent  [1024]*detail         // those made lately, to be shared
 	last    *detail
 	runs    []preparedRun // to be used again
 }
@@ -61,7 +62,7 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	}
 	seed := maphash.MakeSeed()
 	ix := &index{now: now, seed: seed, tree: newTree(seed), auths: make([]auth, 1), members: map[Membership]bool{},
-		inside: map[*holder][]*holder{}, above: map[*holder][]*holder{}}
+		inside: map[*holder][]*holder{}, above: map[*holder][]*holder{}, when: map[string]*condition{}}
 	ix.principals.next() // number 0 is nobody
 	ix.slab.words.next()
 	ix.catalogue.Store(c)
@@ -104,10 +105,10 @@ func (ix *index) know(name string) *holder {
 	return p
 }
 
-// question is one permission on one place, for one principal after another.
+// question is one permission in some circumstances, for one principal after
+// another. Where it is asked for stays apart, so that it stays on the stack.
 type question struct {
 	bit     int
-	at      *place
 	context Context
 	now     time.Time // read from the clock when the first entry asks for it
 }
@@ -122,15 +123,15 @@ type found struct {
 
 // ask answers for one principal, by its number, 0 for one that is not known. It
 // allocates nothing.
-func (ix *index) ask(n uint32, q *question) found {
+func (ix *index) ask(n uint32, at *place, q *question) found {
 	f := found{code: NothingHeld}
 	c := ix.catalogue.Load()
-	if ix.scan(c, n, q, &f).inTeams() {
+	if ix.scan(c, n, at, q, &f).inTeams() {
 		for _, t := range ix.principals.at(n).all() {
 			if f.code == DeniedBy {
 				break
 			}
-			ix.scan(c, t.number, q, &f)
+			ix.scan(c, t.number, at, q, &f)
 		}
 	}
 	return f
@@ -140,7 +141,7 @@ func (ix *index) ask(n uint32, q *question) found {
 const longRun = 32
 
 // scan takes into account what stands under one name, and returns its run.
-func (ix *index) scan(c *catalogue, n uint32, q *question, f *found) run {
+func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) run {
 	var r run
 	var b *block
 	for {
@@ -156,14 +157,14 @@ func (ix *index) scan(c *catalogue, n uint32, q *question, f *found) run {
 	if len(es) <= longRun {
 		for i := range es {
 			e := &es[i]
-			if e.level < q.at.known && q.at.at[e.level] == e.node && ix.weigh(c, n, b, from+i, q, f) {
+			if e.level < at.known && at.at[e.level] == e.node && ix.weigh(c, n, b, from+i, q, f) {
 				break
 			}
 		}
 		return r
 	}
-	for level := range q.at.known {
-		node := q.at.at[level]
+	for level := range at.known {
+		node := at.at[level]
 		i, _ := slices.BinarySearchFunc(es, node, func(e holding, n uint32) int {
 			if e.node < n {
 				return -1
@@ -210,7 +211,14 @@ func (ix *index) counts(e holding, d *detail, q *question) bool {
 	if e.flags&isBounded != 0 && !active(d.from, d.until, q.now) {
 		return false
 	}
-	return e.flags&isConditional == 0 || d.applies(e.flags&isDeny != 0, q)
+	if e.flags&isConditional == 0 {
+		return true
+	}
+	effect := Allow
+	if e.flags&isDeny != 0 {
+		effect = Deny
+	}
+	return d.when.counts(effect, q.context, q.now)
 }
 
 // decide answers by names, without context.
@@ -221,12 +229,12 @@ func (ix *index) decide(p Principal, bit int, r Resource) Decision {
 // decideIn answers by names.
 func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision {
 	var at place
-	q := question{bit: bit, at: &at, context: in}
+	q := question{bit: bit, context: in}
 	for {
 		turn, rev := ix.begin()
 		who := ix.numberOf(p.name)
 		ix.tree.find(r.path, &at)
-		f := ix.ask(who, &q)
+		f := ix.ask(who, &at, &q)
 		if ix.end(turn) {
 			d := Decision{Principal: p, Revision: rev}
 			ix.spell(f, r.path, &d)
@@ -275,7 +283,7 @@ func prefix(path string, level int) string {
 }
 
 // holds is the question that Casbin's matcher asks.
-func (ix *index) holds(p Principal, role string, e Effect, r Resource, in Context) bool {
+func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, in Context) bool {
 	n, ok := ix.cat().number16[role]
 	who := ix.find(p.name)
 	if !ok || who == nil {
@@ -283,7 +291,7 @@ func (ix *index) holds(p Principal, role string, e Effect, r Resource, in Contex
 	}
 	var at place
 	ix.tree.find(r.path, &at)
-	q := question{at: &at, context: in}
+	q := question{context: in}
 	match := func(holder *holder) bool {
 		v := ix.runOf(holder)
 		for i, x := range v.holdings {

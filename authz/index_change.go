@@ -17,6 +17,7 @@ type detail struct {
 	grantedBy   Principal
 	reason      string
 	condition   string
+	when        *condition // it, ready to be asked
 	pending     bool
 	approvedBy  Principal
 }
@@ -196,15 +197,26 @@ func flagged(x *Authorization) (e holding) {
 	return e
 }
 
-// detailOf returns the detail of an Authorization, shared with none.
+// detailOf returns the detail of an Authorization, shared with none. One of
+// several that differ in nothing has the same condition, ready to be asked. For
+// whoever has the pen.
 func (ix *index) detailOf(x *Authorization) *detail {
-	return &detail{x.From, x.Until, x.GrantedBy, x.Reason, x.Condition, x.Pending, x.ApprovedBy}
+	d := &detail{from: x.From, until: x.Until, grantedBy: x.GrantedBy, reason: x.Reason, condition: x.Condition, pending: x.Pending, approvedBy: x.ApprovedBy}
+	if x.Condition != "" {
+		if d.when = ix.when[x.Condition]; d.when == nil {
+			d.when, _ = compileCondition(x.Condition) // nil, and it gives nothing, if that cannot be
+		}
+	}
+	return d
 }
 
 // detail returns what agrees with an Authorization, made if it was not made
 // lately.
 func (ix *index) detail(x *Authorization) *detail {
 	d := *ix.detailOf(x)
+	if d.when != nil {
+		ix.when[x.Condition] = d.when
+	}
 	if ix.last != nil && *ix.last == d {
 		return ix.last
 	}

@@ -22,8 +22,9 @@ const (
 type catalogue struct {
 	permissions []string // sorted
 	about       map[string]string
-	number      map[string]int // permission to its bit
-	roles       []string       // sorted
+	personal    map[string]bool // permissions that touch personal data
+	number      map[string]int  // permission to its bit
+	roles       []string        // sorted
 	sets        map[string]bitset
 	mayGive     map[string][]string
 	exclusive   [][2]int            // permissions that nobody may hold both of on one resource
@@ -130,7 +131,7 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 	if fsys == nil {
 		return nil, errors.New("authz: policy: none given; policy.Files() is the one that ships")
 	}
-	c := &catalogue{about: map[string]string{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{},
+	c := &catalogue{about: map[string]string{}, personal: map[string]bool{}, number: map[string]int{}, sets: map[string]bitset{}, mayGive: map[string][]string{},
 		elevate: map[string][]string{}, breakGlass: map[string][]string{}}
 	var err error
 	if c.model, err = readPolicyFile(fsys, "model.conf"); err != nil {
@@ -142,8 +143,9 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 	}
 	where := map[string]row{}
 	for _, r := range perms {
-		if len(r.fields) != 2 || r.fields[1] == "" {
-			return nil, r.errorf("want a permission and one description without commas")
+		personal := len(r.fields) == 3 && r.fields[2] == "personal"
+		if len(r.fields) != 2 && !personal || r.fields[1] == "" {
+			return nil, r.errorf("want a permission and one description without commas, then personal if it touches personal data")
 		}
 		name := r.fields[0]
 		if _, err := ParsePermission(name); err != nil {
@@ -152,7 +154,7 @@ func readPolicy(fsys fs.FS) (*catalogue, error) {
 		if old, dup := where[name]; dup {
 			return nil, r.errorf("permission %s stands in line %d already: remove one", name, old.line)
 		}
-		where[name], c.about[name] = r, r.fields[1]
+		where[name], c.about[name], c.personal[name] = r, r.fields[1], personal
 		c.permissions = append(c.permissions, name)
 	}
 	slices.Sort(c.permissions)
