@@ -15,6 +15,7 @@ const (
 	maxPermissions = 4096
 	maxRoles       = 4096
 	maxRoleDepth   = 10
+	maxExclusive   = 4096 // pairs, after wildcards were expanded
 )
 
 // catalogue is a policy as read: permissions, and roles with their permissions
@@ -26,6 +27,7 @@ type catalogue struct {
 	roles       []string       // sorted
 	sets        map[string]bitset
 	mayGive     map[string][]string
+	exclusive   [][2]int // permissions that nobody may hold both of on one resource
 	model       string
 }
 
@@ -139,7 +141,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 	}
 	direct := map[string]bitset{}
 	includes := map[string][]row{}
-	var links []row
+	var links, apart []row
 	seen := map[string]row{}
 	for _, r := range rs {
 		if old, dup := seen[strings.Join(r.fields, ",")]; dup {
@@ -147,7 +149,11 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		}
 		seen[strings.Join(r.fields, ",")] = r
 		if len(r.fields) != 3 {
-			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role")
+			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role or x, permission, permission")
+		}
+		if r.fields[0] == "x" {
+			apart = append(apart, r)
+			continue
 		}
 		role := r.fields[1]
 		if _, err := ParseRole(role); err != nil {
@@ -169,7 +175,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 				c.mayGive[role] = append(c.mayGive[role], r.fields[2])
 			}
 		default:
-			return r.errorf("first field %.16q: want p, g or d", r.fields[0])
+			return r.errorf("first field %.16q: want p, g, d or x", r.fields[0])
 		}
 	}
 	for role := range direct {
@@ -199,7 +205,57 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		}
 		c.sets[role] = set
 	}
+	return c.readExclusive(apart)
+}
+
+// readExclusive reads the x rows: each names two permissions, or patterns of
+// them, that are kept apart. A role that carries both could never be given.
+func (c *catalogue) readExclusive(apart []row) error {
+	for _, r := range apart {
+		pairs, err := c.pairs(r)
+		if err != nil {
+			return err
+		}
+		for _, p := range pairs {
+			if i := slices.IndexFunc(c.roles, func(role string) bool { return c.sets[role].has(p[0]) && c.sets[role].has(p[1]) }); i >= 0 {
+				return r.errorf("%s carries both %s and %s, which this row keeps apart: take one from the role or remove the row", c.roles[i], c.permissions[p[0]], c.permissions[p[1]])
+			}
+			if old := slices.IndexFunc(c.exclusive, func(q [2]int) bool { return q == p }); old < 0 {
+				c.exclusive = append(c.exclusive, p)
+			}
+			if len(c.exclusive) > maxExclusive {
+				return r.errorf("more than %d pairs are kept apart: name fewer permissions", maxExclusive)
+			}
+		}
+	}
 	return nil
+}
+
+// pairs returns what an x row keeps apart, the smaller number first.
+func (c *catalogue) pairs(r row) ([][2]int, error) {
+	var side [2]bitset
+	for i := range side {
+		side[i] = make(bitset, (len(c.permissions)+63)/64)
+		if !c.add(side[i], r.fields[i+1]) {
+			return nil, r.errorf("permission %.64q is not in permissions.csv: add it there or correct it", r.fields[i+1])
+		}
+	}
+	var out [][2]int
+	for i := range c.permissions {
+		for j := range c.permissions {
+			if !side[0].has(i) || !side[1].has(j) {
+				continue
+			}
+			if i == j {
+				return nil, r.errorf("%s stands on both sides and cannot be kept apart from itself: name two permissions", c.permissions[i])
+			}
+			if len(out) >= maxExclusive {
+				return nil, r.errorf("more than %d pairs are kept apart: name fewer permissions", maxExclusive)
+			}
+			out = append(out, [2]int{min(i, j), max(i, j)})
+		}
+	}
+	return out, nil
 }
 
 // add sets the bits of a permission or of a pattern that ends in ".*".
