@@ -17,6 +17,8 @@ type Options struct {
 	Policy fs.FS  // tested instead of the policies that the files name; nil: those
 	Worlds int    // that are generated for each file; zero: 16, below zero: none
 	Seed   uint64 // of the generated worlds; the same seed gives the same worlds
+
+	stop bool // at the first failure
 }
 
 // Run loads the test files of a file system and runs them. The error is for
@@ -63,6 +65,9 @@ func RunFiles(ctx context.Context, fsys fs.FS, files []*File, opts *Options) (Re
 			}
 			books[key], order = b, append(order, key)
 		}
+		if o.stop && len(rep.Results) > 0 && !rep.Passed() {
+			return rep, nil
+		}
 		if b == nil {
 			continue
 		}
@@ -104,6 +109,9 @@ func (b *book) run(ctx context.Context, f *File, o Options) []Result {
 	}
 	var out []Result
 	add := func(k Kind, line int, name string, test func(context.Context, *Result)) {
+		if o.stop && len(out) > 0 && !out[len(out)-1].Passed {
+			return
+		}
 		r := Result{File: f.Name, Line: line, Kind: k, Name: name}
 		s.now = f.World.At
 		test(ctx, &r)
