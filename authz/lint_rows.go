@@ -84,7 +84,8 @@ func (l *linter) shadow(role string, i int, set bitset) (row, bool) {
 			continue
 		}
 		// Of two rows that give the same, the plain one stays.
-		if wide.within(set) && (len(other.fields[2]) > len(l.carry[role][i].fields[2]) || j > i && len(other.fields[2]) == len(l.carry[role][i].fields[2])) {
+		mine, its := strings.HasSuffix(l.carry[role][i].fields[2], "*"), strings.HasSuffix(other.fields[2], "*")
+		if wide.within(set) && (!mine && its || mine == its && j > i) {
 			continue
 		}
 		return other, true
@@ -175,6 +176,9 @@ func (l *linter) reach() {
 				l.add(Warning, "idle-row", r, "%s holds all of %s and can give it without this row: remove it", role, r.fields[2])
 			}
 		}
+	}
+	if !slices.ContainsFunc(l.roles, func(role string) bool { return ok && l.sets[role].has(write) }) {
+		return // roles are given elsewhere, if at all
 	}
 	for _, role := range l.roles {
 		held := slices.ContainsFunc(l.roles, func(giver string) bool { return ok && l.sets[giver].has(write) && l.sets[role].within(l.sets[giver]) })

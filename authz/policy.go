@@ -198,12 +198,11 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 			}
 		}
 	}
+	x := expansion{direct: direct, includes: includes, sets: c.sets, height: map[string]int{}}
 	for _, role := range c.roles {
-		set := make(bitset, (len(c.permissions)+63)/64)
-		if err := expand(role, direct, includes, set, nil); err != nil {
+		if err := x.expand(role, nil); err != nil {
 			return err
 		}
-		c.sets[role] = set
 	}
 	return c.readExclusive(apart)
 }
@@ -278,22 +277,36 @@ func (c *catalogue) add(set bitset, name string) bool {
 	return found
 }
 
-func expand(role string, direct map[string]bitset, includes map[string][]row, into bitset, path []string) error {
-	for i, w := range direct[role] {
-		into[i] |= w
-	}
+// expansion gives each role what the roles have that it includes. Each role is
+// worked out once, however many ways lead to it.
+type expansion struct {
+	direct   map[string]bitset
+	includes map[string][]row
+	sets     map[string]bitset // what is worked out
+	height   map[string]int    // of those: how many inclusions deep they are
+}
+
+func (x expansion) expand(role string, path []string) error {
+	set, height := slices.Clone(x.direct[role]), 0
 	path = append(path, role)
-	for _, r := range includes[role] {
+	for _, r := range x.includes[role] {
 		next := r.fields[2]
 		if slices.Contains(path, next) {
 			return r.errorf("roles include each other in a circle, %s: remove one of these g rows", strings.Join(append(path, next), " > "))
 		}
-		if len(path) >= maxRoleDepth {
+		if len(path)+x.height[next] >= maxRoleDepth {
 			return r.errorf("roles nested deeper than %d, %s: include %s directly", maxRoleDepth, strings.Join(append(path, next), " > "), next)
 		}
-		if err := expand(next, direct, includes, into, path); err != nil {
-			return err
+		if x.sets[next] == nil {
+			if err := x.expand(next, path); err != nil {
+				return err
+			}
 		}
+		for i, w := range x.sets[next] {
+			set[i] |= w
+		}
+		height = max(height, x.height[next]+1)
 	}
+	x.sets[role], x.height[role] = set, height
 	return nil
 }
