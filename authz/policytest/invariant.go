@@ -54,7 +54,27 @@ func ParseInvariant(s string) (Invariant, error) {
 	if why != nil {
 		return Invariant{}, why
 	}
-	return Invariant{}, fmt.Errorf("not understood%s; want one of: %s", hint(strings.Join(words, " "), forms()), strings.Join(forms(), "; "))
+	return Invariant{}, fmt.Errorf("not understood%s; want one of: %s", nearestForm(words), strings.Join(forms(), "; "))
+}
+
+// nearestForm proposes the form of which most words of the language are there.
+func nearestForm(words []string) string {
+	best, share := "", 0.5
+	for _, form := range forms() {
+		all, there := 0.0, 0.0
+		for _, f := range strings.Fields(form) {
+			if f == strings.ToLower(f) {
+				all++
+				if slices.Contains(words, f) {
+					there++
+				}
+			}
+		}
+		if there/all > share {
+			best, share = ", perhaps "+form, there/all
+		}
+	}
+	return best
 }
 
 // match fits words into a form. The error is for a sentence that has the form
@@ -75,8 +95,8 @@ func match(form, words []string) (map[string][]string, bool, error) {
 			continue
 		}
 		for {
-			if err := parsePart(name, words[0]); err != nil {
-				bad = errors.Join(bad, err)
+			if err := parsePart(name, words[0]); err != nil && bad == nil {
+				bad = err
 			}
 			part[name] = append(part[name], words[0])
 			words = words[1:]
@@ -223,6 +243,9 @@ func first(held, wanted []authz.Permission) authz.Permission {
 // person could be given can, unless the policy keeps them apart.
 func (s *scene) noPrincipal(ctx context.Context, r *Result, perms, others []authz.Permission) {
 	for _, v := range s.seen(ctx, r) {
+		if v.who.IsTeam() {
+			continue // no single principal; its members are looked at
+		}
 		for _, p := range perms {
 			for _, q := range others {
 				r.Questions++

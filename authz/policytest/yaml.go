@@ -104,6 +104,9 @@ func (r *reader) pairs(n *yaml.Node, what string) []pair {
 // fields reads a mapping of known keys.
 func (r *reader) fields(n *yaml.Node, what string, known ...string) map[string]*yaml.Node {
 	out := map[string]*yaml.Node{}
+	if n.Kind == yaml.MappingNode && len(n.Content) == 0 && slices.Contains([]string{"check", "list", "gift", "grant"}, what) {
+		r.errorf(n.Line, "%s: nothing in it, want %s", what, strings.Join(known, ", "))
+	}
 	for _, p := range r.pairs(n, what) {
 		if !slices.Contains(known, p.key) {
 			hint := "want " + strings.Join(known, ", ")
