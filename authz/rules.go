@@ -5,11 +5,11 @@ import "io/fs"
 // Rule is a row of roles.csv: what a policy states, before wildcards and
 // inclusions are expanded.
 type Rule struct {
-	File  string
-	Line  int
-	Kind  RuleKind
-	Left  string // a role; for Exclude a permission or a pattern
-	Right string // for Carry and Exclude a permission or a pattern; else a role
+	File  string   `json:"file"`
+	Line  int      `json:"line"`
+	Kind  RuleKind `json:"kind"`
+	Left  string   `json:"left"`  // a role; for Exclude a permission or a pattern
+	Right string   `json:"right"` // for Carry and Exclude a permission or a pattern; else a role
 }
 
 // RuleKind is the first field of a row.
