@@ -111,12 +111,11 @@ func (w why) editors(ctx context.Context) ([]Principal, error) {
 	}
 	seen := map[Principal]bool{}
 	var out []Principal
-	n := 0
-	for x := range w.ix.each() {
-		if n++; n%4096 == 0 && ctx.Err() != nil {
+	for n, x := range w.ix.standingOver(w.req.Resource) {
+		if n%4096 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if x.Effect == Allow && !seen[x.Principal] && w.ix.cat().sets[x.Role.name].has(bit) && x.Resource.Contains(w.req.Resource) {
+		if x.Effect == Allow && !seen[x.Principal] && w.ix.cat().sets[x.Role.name].has(bit) {
 			seen[x.Principal] = true
 			out = append(out, x.Principal)
 		}
@@ -148,6 +147,9 @@ func (w why) givers(ctx context.Context, names []Principal, c Change) (out []Pri
 // canMake says whether somebody could make each part of a change. Ending an
 // allow, which making it longer needs, takes nothing but the right to change.
 func (w why) canMake(p Principal, c Change) bool {
+	if separated(w.ix, after(w.ix, c), c) != nil {
+		return false
+	}
 	bit := w.ix.cat().number[writeAuthorizations]
 	could := func(x Authorization, gives bool) bool {
 		return w.ix.decide(p, bit, x.Resource).Allowed && (!gives || cannotGive(w.ix, after(w.ix, Change{Add: []Authorization{x}}), p, gift{x: x, set: w.ix.cat().sets[x.Role.name]}) == "")

@@ -265,3 +265,20 @@ func (ix *index) candidates(on Resource) []uint32 {
 	}
 	return out
 }
+
+// standingOver returns what stands on a resource and above it.
+func (ix *index) standingOver(r Resource) []Authorization {
+	ix.mu.RLock()
+	defer ix.mu.RUnlock()
+	var at place
+	ix.tree.find(r.path, &at)
+	var out []Authorization
+	for level := range at.known {
+		for n := ix.tree.below[at.at[level]].auths; n != 0; n = ix.auths[n].next {
+			who := ix.principals.at(ix.auths[n].principal)
+			v := ix.runOf(who)
+			out = append(out, ix.whole(who, v, slices.Index(v.auths, n)))
+		}
+	}
+	return out
+}

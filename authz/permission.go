@@ -2,7 +2,7 @@ package authz
 
 import (
 	"fmt"
-	"regexp"
+	"strings"
 )
 
 // Permission is one verb on one kind of thing, as in mailbox.items.read. Every
@@ -13,7 +13,14 @@ type Permission struct{ name string }
 // ParsePermission reads a name of two to five dotted words of lower-case
 // letters, digits and underscores. It does not say whether a policy knows it.
 func ParsePermission(s string) (Permission, error) {
-	if len(s) > 128 || !regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,4}$`).MatchString(s) {
+	words := 0
+	for w := range strings.SplitSeq(s, ".") {
+		if words++; words > 5 || len(s) > 128 || !isWord(w, '_') {
+			words = 0
+			break
+		}
+	}
+	if words < 2 {
 		return Permission{}, fmt.Errorf("authz: permission %.40q: want two to five dotted lower-case words, as in mailbox.items.read", s)
 	}
 	return Permission{s}, nil

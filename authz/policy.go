@@ -15,6 +15,7 @@ const (
 	maxPermissions = 4096
 	maxRoles       = 4096
 	maxRoleDepth   = 10
+	maxExclusive   = 4096 // pairs, after wildcards were expanded
 )
 
 // catalogue is a policy as read: permissions, and roles with their permissions
@@ -183,7 +184,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 	}
 	direct := map[string]bitset{}
 	includes := map[string][]row{}
-	var links []row
+	var links, apart []row
 	seen := map[string]row{}
 	for _, r := range rs {
 		if old, dup := seen[strings.Join(r.fields, ",")]; dup {
@@ -191,14 +192,16 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 		}
 		seen[strings.Join(r.fields, ",")] = r
 		if len(r.fields) != 3 {
-			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role")
+			return r.errorf("want three fields: p, role, permission or g, role, role or d, role, role or x, permission, permission")
+		}
+		if r.fields[0] == "x" {
+			apart = append(apart, r)
+			continue
 		}
 		if limit, err := c.readLimit(r); err != nil {
 			return err
 		} else if limit {
-			if r.fields[0] != "x" {
-				links = append(links, r)
-			}
+			links = append(links, r)
 			continue
 		}
 		role := r.fields[1]
@@ -221,7 +224,7 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 				c.mayGive[role] = append(c.mayGive[role], r.fields[2])
 			}
 		default:
-			return r.errorf("first field %.16q: want p, g or d", r.fields[0])
+			return r.errorf("first field %.16q: want p, g, d or x", r.fields[0])
 		}
 	}
 	for role := range direct {
@@ -244,14 +247,63 @@ func (c *catalogue) readRoles(fsys fs.FS) error {
 			}
 		}
 	}
+	x := expansion{direct: direct, includes: includes, sets: c.sets, height: map[string]int{}}
 	for _, role := range c.roles {
-		set := make(bitset, (len(c.permissions)+63)/64)
-		if err := expand(role, direct, includes, set, nil); err != nil {
+		if err := x.expand(role, nil); err != nil {
 			return err
 		}
-		c.sets[role] = set
+	}
+	return c.readExclusive(apart)
+}
+
+// readExclusive reads the x rows: each names two permissions, or patterns of
+// them, that are kept apart. A role that carries both could never be given.
+func (c *catalogue) readExclusive(apart []row) error {
+	for _, r := range apart {
+		pairs, err := c.pairs(r)
+		if err != nil {
+			return err
+		}
+		for _, p := range pairs {
+			if i := slices.IndexFunc(c.roles, func(role string) bool { return c.sets[role].has(p[0]) && c.sets[role].has(p[1]) }); i >= 0 {
+				return r.errorf("%s carries both %s and %s, which this row keeps apart: take one from the role or remove the row", c.roles[i], c.permissions[p[0]], c.permissions[p[1]])
+			}
+			if old := slices.IndexFunc(c.exclusive, func(q [2]int) bool { return q == p }); old < 0 {
+				c.exclusive = append(c.exclusive, p)
+			}
+			if len(c.exclusive) > maxExclusive {
+				return r.errorf("more than %d pairs are kept apart: name fewer permissions", maxExclusive)
+			}
+		}
 	}
 	return nil
+}
+
+// pairs returns what an x row keeps apart, the smaller number first.
+func (c *catalogue) pairs(r row) ([][2]int, error) {
+	var side [2]bitset
+	for i := range side {
+		side[i] = make(bitset, (len(c.permissions)+63)/64)
+		if !c.add(side[i], r.fields[i+1]) {
+			return nil, r.errorf("permission %.64q is not in permissions.csv: add it there or correct it", r.fields[i+1])
+		}
+	}
+	var out [][2]int
+	for i := range c.permissions {
+		for j := range c.permissions {
+			if !side[0].has(i) || !side[1].has(j) {
+				continue
+			}
+			if i == j {
+				return nil, r.errorf("%s stands on both sides and cannot be kept apart from itself: name two permissions", c.permissions[i])
+			}
+			if len(out) >= maxExclusive {
+				return nil, r.errorf("more than %d pairs are kept apart: name fewer permissions", maxExclusive)
+			}
+			out = append(out, [2]int{min(i, j), max(i, j)})
+		}
+	}
+	return out, nil
 }
 
 // add sets the bits of a permission or of a pattern that ends in ".*".
@@ -274,37 +326,44 @@ func (c *catalogue) add(set bitset, name string) bool {
 	return found
 }
 
-func expand(role string, direct map[string]bitset, includes map[string][]row, into bitset, path []string) error {
-	for i, w := range direct[role] {
-		into[i] |= w
-	}
+// expansion gives each role what the roles have that it includes. Each role is
+// worked out once, however many ways lead to it.
+type expansion struct {
+	direct   map[string]bitset
+	includes map[string][]row
+	sets     map[string]bitset // what is worked out
+	height   map[string]int    // of those: how many inclusions deep they are
+}
+
+func (x expansion) expand(role string, path []string) error {
+	set, height := slices.Clone(x.direct[role]), 0
 	path = append(path, role)
-	for _, r := range includes[role] {
+	for _, r := range x.includes[role] {
 		next := r.fields[2]
 		if slices.Contains(path, next) {
 			return r.errorf("roles include each other in a circle, %s: remove one of these g rows", strings.Join(append(path, next), " > "))
 		}
-		if len(path) >= maxRoleDepth {
+		if len(path)+x.height[next] >= maxRoleDepth {
 			return r.errorf("roles nested deeper than %d, %s: include %s directly", maxRoleDepth, strings.Join(append(path, next), " > "), next)
 		}
-		if err := expand(next, direct, includes, into, path); err != nil {
-			return err
+		if x.sets[next] == nil {
+			if err := x.expand(next, path); err != nil {
+				return err
+			}
 		}
+		for i, w := range x.sets[next] {
+			set[i] |= w
+		}
+		height = max(height, x.height[next]+1)
 	}
+	x.sets[role], x.height[role] = set, height
 	return nil
 }
 
-// readLimit reads the rows that say what is kept apart (x), what may be asked
-// for (e) and what may be taken in an emergency (b), false for any other row.
+// readLimit reads the rows that say what may be asked for (e) and what may be taken
+// in an emergency (b), false for any other row.
 func (c *catalogue) readLimit(r row) (bool, error) {
 	switch first, second := r.fields[1], r.fields[2]; r.fields[0] {
-	case "x":
-		i, known := c.number[first]
-		j, also := c.number[second]
-		if !known || !also || i == j {
-			return true, r.errorf("want two permissions of permissions.csv")
-		}
-		c.exclusive = append(c.exclusive, [2]int{min(i, j), max(i, j)})
 	case "e":
 		c.elevate[first] = append(c.elevate[first], second)
 	case "b":

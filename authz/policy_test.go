@@ -90,11 +90,17 @@ func TestBadPoliciesAreRefusedWithPlaceAndFix(t *testing.T) {
 		"principal as a role":            {"roles.csv", fewRoles + "g, user:idp/ana, role:reader\n", []string{"roles.csv:5", "want role:"}},
 		"too few fields":                 {"roles.csv", fewRoles + "p, role:x\n", []string{"roles.csv:5", "want three fields"}},
 		"too many fields":                {"roles.csv", fewRoles + "p, role:x, a.read, allow\n", []string{"roles.csv:5", "want three fields"}},
-		"another first field":            {"roles.csv", fewRoles + "p2, role:x, a.read\n", []string{"roles.csv:5", "want p, g or d"}},
+		"another first field":            {"roles.csv", fewRoles + "p2, role:x, a.read\n", []string{"roles.csv:5", "want p, g, d or x"}},
 		"a line twice":                   {"roles.csv", fewRoles + "p,role:reader,a.read\n", []string{"roles.csv:5", "line 1 already: remove one"}},
 		"inclusion of nothing":           {"roles.csv", fewRoles + "g, role:reader, role:nobody\n", []string{"roles.csv:5", `"role:nobody" carries nothing: give it a permission or correct the name`}},
 		"gift of nothing":                {"roles.csv", fewRoles + "d, role:reader, role:nobody\n", []string{"roles.csv:5", "carries nothing"}},
 		"gift by nobody":                 {"roles.csv", fewRoles + "d, role:nobody, role:reader\n", []string{"roles.csv:5", "carries nothing"}},
+		"kept apart from itself":         {"roles.csv", fewRoles + "x, a.read, a.read\n", []string{"roles.csv:5", "a.read stands on both sides", "name two permissions"}},
+		"kept apart from its pattern":    {"roles.csv", fewRoles + "x, a.*, a.read\n", []string{"roles.csv:5", "a.read stands on both sides"}},
+		"kept apart from nothing":        {"roles.csv", fewRoles + "x, a.read, a.raed\n", []string{"roles.csv:5", `"a.raed" is not in permissions.csv`}},
+		"a role kept apart":              {"roles.csv", fewRoles + "x, role:reader, a.read\n", []string{"roles.csv:5", `"role:reader" is not in permissions.csv`}},
+		"a role with both":               {"roles.csv", fewRoles + "x, a.write, a.read\n", []string{"roles.csv:5", "role:writer carries both a.read and a.write", "take one from the role or remove the row"}},
+		"too few kept apart":             {"roles.csv", fewRoles + "x, a.read\n", []string{"roles.csv:5", "or x, permission, permission"}},
 		"circle":                         {"roles.csv", fewRoles + "g, role:reader, role:writer\n", []string{"roles.csv:", "in a circle", "role:reader > role:writer > role:reader: remove one of these g rows"}},
 		"a role in itself":               {"roles.csv", fewRoles + "g, role:reader, role:reader\n", []string{"roles.csv:5", "role:reader > role:reader"}},
 		"too deep":                       {"roles.csv", deep, []string{"roles.csv:14", "nested deeper than 10", "include role:d10 directly"}},
@@ -119,6 +125,22 @@ func TestBadPoliciesAreRefusedWithPlaceAndFix(t *testing.T) {
 	}
 	_, err := New(t.Context(), nil, nil)
 	require.ErrorContains(t, err, "policy.Files()")
+}
+
+// What is kept apart is known by number, whichever way and however often a row
+// says it.
+func TestPermissionsKeptApart(t *testing.T) {
+	c, err := readPolicy(files(t, map[string]string{"permissions.csv": fewPermissions, "roles.csv": fewRoles + "x, b.*, a.write\nx, a.read, b.read\nx, b.read, a.*\n"}))
+	require.NoError(t, err)
+	require.Equal(t, [][2]int{{1, 2}, {0, 2}}, c.exclusive, "a.write and b.read, a.read and b.read")
+
+	var ps, rs strings.Builder
+	for i := range 65 {
+		fmt.Fprintf(&ps, "a.p%d, look\nb.p%d, look\n", i, i)
+	}
+	rs.WriteString("p, role:a, a.*\np, role:b, b.*\nx, a.*, b.*\n")
+	_, err = readPolicy(files(t, map[string]string{"permissions.csv": ps.String(), "roles.csv": rs.String()}))
+	require.ErrorContains(t, err, "roles.csv:3: more than 4096 pairs are kept apart: name fewer permissions")
 }
 
 func TestDeepestInclusionThatIsAllowed(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	"github.com/lockkeeper/lockkeeper/authz/authztest"
+	"github.com/lockkeeper/lockkeeper/authz/policytest"
 	"github.com/lockkeeper/lockkeeper/policy"
 )
 
@@ -258,4 +259,37 @@ func TestFilesAreReadable(t *testing.T) {
 		require.True(t, strings.HasSuffix(string(b), "\n"))
 		require.NotEmpty(t, strings.TrimSpace(string(b)))
 	}
+}
+
+// There are tests of every row, every permission, every role and every team,
+// and not just a few.
+//
+// evidence: P22, P24
+func TestPolicyTestsAreEnough(t *testing.T) {
+	files, err := policytest.Load(policy.Files())
+	require.NoError(t, err)
+	rep, err := policytest.RunFiles(t.Context(), policy.Files(), files, nil)
+	require.NoError(t, err)
+	require.True(t, rep.Passed())
+	checks, _ := rep.Count(policytest.OfCheck)
+	invariants, _ := rep.Count(policytest.OfInvariant)
+	require.GreaterOrEqual(t, checks, 200)
+	require.GreaterOrEqual(t, invariants, 20)
+	require.Equal(t, len(rep.Coverage.Rules), rep.Coverage.Used(), "rows that nothing rests on")
+	require.Empty(t, rep.Coverage.Permissions)
+	require.Empty(t, rep.Coverage.Roles)
+	byTeam := map[string]int{}
+	for _, f := range files {
+		for _, m := range f.World.Members {
+			for _, c := range f.Checks {
+				if slices.Contains(c.Who, m.Member) {
+					byTeam[m.Team.String()]++
+				}
+			}
+		}
+	}
+	for _, team := range []string{"team:administration", "team:support", "team:customer-success", "team:sales"} {
+		require.GreaterOrEqual(t, byTeam[team], 26, "one for each permission: %s", team)
+	}
+	t.Logf("%d checks, %d invariants, %d results, %d rows", checks, invariants, len(rep.Results), len(rep.Coverage.Rules))
 }

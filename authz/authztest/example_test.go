@@ -7,6 +7,7 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	"github.com/lockkeeper/lockkeeper/authz/authztest"
+	"github.com/lockkeeper/lockkeeper/policy"
 )
 
 // example stands for the *testing.T that a test has.
@@ -37,4 +38,16 @@ func ExampleNew() {
 	// authz: mailbox.items.read on tenants/acme/users/ana: denied: user:idp/ben holds no role with this permission here or above
 	// true sync.status.read - user:idp/ben, through team:support, holds role:support on tenants
 	// false mailbox.items.read - user:idp/ben holds no role with this permission here or above
+}
+
+func (example) Error(args ...any) { fmt.Println(args...) }
+
+// Policy tests are text beside the policy, here those that ship: the test that
+// runs them is a line.
+func ExampleRun() {
+	var t example // func TestPolicy(t *testing.T)
+	authztest.Run(t, policy.Files())
+	fmt.Println("what does not hold would stand above")
+	// Output:
+	// what does not hold would stand above
 }
