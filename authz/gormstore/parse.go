@@ -23,7 +23,9 @@ type parser struct {
 }
 
 func newParser() *parser {
-	return &parser{newMemo(authz.ParsePrincipal), newMemo(authz.ParseRole), newMemo(authz.ParseResource)}
+	p := &parser{principals: newMemo(authz.ParsePrincipal), roles: newMemo(authz.ParseRole)}
+	p.parents = newMemo(p.resource)
+	return p
 }
 
 // next reads the first row and returns what follows it. What it returns keeps
@@ -109,7 +111,8 @@ func (p *parser) perhaps(s string) (authz.Principal, error) {
 }
 
 // resource reads a path. Many resources are below one, which is then checked
-// once: the path is right if the child of that name has that path.
+// once, as are those above it: the path is right if the child of that name has
+// that path.
 func (p *parser) resource(s string) (authz.Resource, error) {
 	if i := strings.LastIndexByte(s, '/'); i > 0 && strings.IndexByte(s[i:], '%') < 0 {
 		if up, err := p.parents.get(s[:i]); err == nil {
