@@ -62,7 +62,7 @@ func commitConflict(t *testing.T, s authz.Committer) {
 }
 
 func commitCancelled(t *testing.T, s authz.Committer) {
-	rs := records(t, 400)
+	rs := records(t, 100)
 	revision, kept := uint64(0), 0
 	cancelled(t, s, func(ctx context.Context, c authz.Change) error {
 		require.Less(t, kept, len(rs), "too few records in the test")

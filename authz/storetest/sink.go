@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"testing"
 
@@ -111,8 +110,8 @@ func sinkMany(t *testing.T, s authz.Sink) {
 
 // Cancelled at whatever point, all records of a call are kept or none.
 func sinkCancelled(t *testing.T, s authz.Sink) {
-	rs, kept := records(t, 900), 0
-	for looks := 0; looks < 60 && kept+105 <= len(rs); looks++ {
+	rs, kept := records(t, 3*105), 0
+	for looks := 0; looks < 5000 && kept < 3*105; looks += 1 + looks/6 {
 		ctx, cancel := cancelledAfter(t.Context(), looks)
 		err := s.Append(ctx, rs[kept:kept+105])
 		cancel()
@@ -125,6 +124,4 @@ func sinkCancelled(t *testing.T, s authz.Sink) {
 	}
 	require.Positive(t, kept, "nothing was ever kept")
 	ends(t, s, rs[:kept])
-	_, _, err := s.Head(t.Context())
-	require.NoError(t, err, fmt.Sprint(kept))
 }
