@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,16 +137,18 @@ func holds(t testing.TB, s authz.Store, want state, made []authz.Change) {
 type flaky struct {
 	context.Context
 	cancel context.CancelFunc
-	left   *int
+	left   *atomic.Int64
 }
 
 func cancelledAfter(ctx context.Context, looks int) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	return flaky{ctx, cancel, &looks}, cancel
+	f := flaky{ctx, cancel, &atomic.Int64{}}
+	f.left.Store(int64(looks))
+	return f, cancel
 }
 
 func (f flaky) look() {
-	if *f.left--; *f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		f.cancel()
 	}
 }
