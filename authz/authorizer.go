@@ -133,6 +133,9 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 		}
 		ids[x.ID] = true
 	}
+	if err := ix.fits(c); err != nil {
+		return err
+	}
 	if len(c.Join) == 0 {
 		return nil
 	}

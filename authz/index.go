@@ -365,7 +365,10 @@ func (ix *index) number(id uuid.UUID) uint32 {
 // among them or not.
 func (ix *index) each() iter.Seq[Authorization] {
 	return func(yield func(Authorization) bool) {
-		for n := uint32(1); n < ix.principals.size(); n++ {
+		ix.mu.RLock()
+		size := ix.principals.size()
+		ix.mu.RUnlock()
+		for n := uint32(1); n < size; n++ {
 			who := ix.principals.at(n)
 			v := ix.runOf(who)
 			for i := range v.holdings {
