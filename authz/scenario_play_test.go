@@ -17,7 +17,7 @@ type tally struct {
 	decisions, allowed, denied, reasons       int
 	names, handles                            int // how each was asked
 	changes, reloads, longRuns, blocks, moved int // moved: blocks that were given back
-	biggest                                   int
+	biggest, judged                           int
 }
 
 func (t *tally) add(o tally) {
@@ -32,6 +32,7 @@ func (t *tally) add(o tally) {
 	t.longRuns += o.longRuns
 	t.blocks += o.blocks
 	t.moved += o.moved
+	t.judged += o.judged
 	t.biggest = max(t.biggest, o.biggest)
 }
 
@@ -66,14 +67,19 @@ type play struct {
 	onH     []ResourceHandle
 	holds   *index // the index that the handles are of
 	lie     func(Decision) Decision
+	judge   judge
 	tally   tally
 }
+
+// judge gives another opinion on everything that is asked: what the reference
+// says is in words. It returns what it says otherwise, and how much it was asked.
+type judge func(p *play, words []uint64) (*mismatch, int)
 
 // play makes everything happen and asks everything after every few events. It
 // returns the first mismatch. lie, if not nil, changes what the product says:
 // so a test learns whether a mistake would be found.
-func (s *scenario) play(lie func(Decision) Decision) (found *mismatch, _ tally, _ error) {
-	p := &play{s: s, now: beginning, lie: lie}
+func (s *scenario) play(lie func(Decision) Decision, j judge) (found *mismatch, _ tally, _ error) {
+	p := &play{s: s, now: beginning, lie: lie, judge: j}
 	at := 0
 	defer func() {
 		if r := recover(); r != nil { // a mistake too, to be shown small like any other
@@ -260,6 +266,12 @@ func (p *play) hold() (err error) {
 func (p *play) ask() *mismatch {
 	ctx := context.Background()
 	words := p.ref.matrix(p.keys, p.s.permissions, p.s.places, p.now)
+	if p.judge != nil {
+		m, n := p.judge(p, words)
+		if p.tally.judged += n; m != nil {
+			return m
+		}
+	}
 	for i := range p.who {
 		if n := len(p.a.ix.heldBy(p.who[i])); n > longRun {
 			p.tally.longRuns++

@@ -13,9 +13,9 @@ import (
 
 // shrink leaves out of a failing scenario whatever it fails without, and
 // returns what is left with its mismatch.
-func (s *scenario) shrink(lie func(Decision) Decision) (*scenario, *mismatch) {
+func (s *scenario) shrink(lie func(Decision) Decision, j judge) (*scenario, *mismatch) {
 	fails := func(c *scenario) *mismatch {
-		m, _, err := c.play(lie)
+		m, _, err := c.play(lie, j)
 		if err != nil {
 			return nil
 		}
@@ -245,10 +245,10 @@ func TestAMistakeIsFoundAndShownSmall(t *testing.T) {
 				require.Less(t, n, uint64(20), "not found")
 				s = generate(1, n)
 				var err error
-				m, _, err = s.play(c.lie)
+				m, _, err = s.play(c.lie, nil)
 				require.NoError(t, err)
 			}
-			small, m := s.shrink(c.lie)
+			small, m := s.shrink(c.lie, nil)
 			require.NotNil(t, m)
 			text := small.yaml(m, "go test")
 			require.Equal(t, c.grants, strings.Count(text, "- {principal:"), text)

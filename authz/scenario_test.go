@@ -78,13 +78,21 @@ var hostile = []string{
 
 // generate makes scenario number of seed. Names are few and used again and
 // again, so that what is alike meets.
-func generate(seed, number uint64) *scenario {
+func generate(seed, number uint64) *scenario { return generateOf(seed, number, false) }
+
+// generateSmall makes worlds that can be asked of an engine that is slow where
+// there is much, and that does not look deeper than ten.
+func generateSmall(seed, number uint64) *scenario { return generateOf(seed, number, true) }
+
+func generateOf(seed, number uint64, small bool) *scenario {
 	rnd := rand.New(rand.NewPCG(seed, number))
 	s := &scenario{seed: seed, number: number, every: 1 + rnd.IntN(3), handlesAt: rnd.IntN(8) - 1}
 	between := func(a, b int) int { return a + rnd.IntN(b-a+1) }
 	people, teams, places, rows, events, churn := between(3, 5), between(1, 4), between(6, 14), between(4, 30), between(4, 16), 4
 	big := -1
 	switch k := rnd.IntN(40); {
+	case small:
+		teams, places, rows = between(1, 3), between(4, 10), between(3, 16)
 	case k < 2: // wide
 		people, teams, places, rows, events, churn = between(10, 24), between(3, 8), between(30, 80), between(100, 300), between(6, 12), 60
 	case k < 5: // one that holds very much, changed again and again
@@ -93,7 +101,7 @@ func generate(seed, number uint64) *scenario {
 	if rnd.IntN(5) == 0 {
 		s.filler = 60 + rnd.IntN(10)
 	}
-	s.generatePolicy(rnd)
+	s.generatePolicy(rnd, small)
 
 	used := map[string]bool{}
 	part := func(few int) string {
@@ -152,12 +160,16 @@ func generate(seed, number uint64) *scenario {
 	return s
 }
 
-func (s *scenario) generatePolicy(rnd *rand.Rand) {
+func (s *scenario) generatePolicy(rnd *rand.Rand, small bool) {
 	all := []string{"m.a.x", "m.a.y", "m.b", "m.b.x", "n.a", "n.a.x", "n.b", "n.c.x.y", "o.a", "o.b"}
 	rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	s.permissions = all[:5+rnd.IntN(6)]
 	slices.Sort(s.permissions)
-	for i := range 2 + rnd.IntN(5) {
+	roles := 2 + rnd.IntN(5)
+	if small {
+		roles = min(roles, 4)
+	}
+	for i := range roles {
 		r := scenarioRole{name: fmt.Sprintf("role:r%d", i)}
 		for range 1 + rnd.IntN(3) {
 			c := s.permissions[rnd.IntN(len(s.permissions))]
