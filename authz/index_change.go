@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"time"
 
@@ -79,6 +80,7 @@ func (ix *index) read(answer func()) uint64 {
 	for {
 		at := ix.done.Load()
 		if ix.begun.Load() != at {
+			runtime.Gosched() // to a writer that waits for a processor
 			continue
 		}
 		rev := ix.rev.Load()

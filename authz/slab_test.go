@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,4 +196,26 @@ func TestRunWord(t *testing.T) {
 		r := run(b)<<40 | run(o)<<16 | run(n)
 		require.True(rt, r.block() == b && r.offset() == o && r.length() == n)
 	})
+}
+
+// A list counts the principals while a change adds one: without the lock the
+// race detector found it, and what was counted could be cut off.
+func TestListsCountUnderTheLock(t *testing.T) {
+	ix := newIndex(fewCatalogue(t), some(3, "service:a", "t"), nil, 1, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 200 {
+			ix.apply(Change{Revision: uint64(i + 2), Add: some(1, fmt.Sprint("service:b", i), "t")})
+		}
+	})
+	for range 50 {
+		n := 0
+		for range ix.each() {
+			n++
+		}
+		if n < 3 {
+			t.Errorf("%d listed, 3 were there all the time", n)
+		}
+	}
+	wg.Wait()
 }
