@@ -116,7 +116,7 @@ func TestTreeTellsCollidingPathsApart(t *testing.T) {
 	}
 	for _, p := range paths {
 		n := tr.lookup(p)
-		for _, q := range append(paths, "", "/", "a/", "/a", "c", "bc") {
+		for _, q := range append(paths, "", "/", "a/", "/a", "c", "bc", "axb", "a/bxc", "ab-c", "axb/c") {
 			require.Equal(t, p == q, tr.is(n, q), "%s %s", p, q)
 		}
 	}
