@@ -7,12 +7,12 @@ TOOL     = $(GO) tool -modfile=.ci/tools/go.mod
 export LOCKKEEPER_REQUIRE = servers
 FUZZTIME ?= 10s
 
-.PHONY: run test deps build lint vuln unit e2e fuzz bench tidy
+.PHONY: run test deps build lint vuln unit differential e2e fuzz bench tidy
 
 run: ## the example server: https://localhost:8443
 	$(GO) run ./examples/server
 
-test: deps build lint vuln unit ## everything, against real servers
+test: deps build lint vuln unit differential ## everything, against real servers
 
 deps: ## Debian packages and SAP's OData server for tests
 	sh .ci/deps
@@ -32,6 +32,9 @@ vuln: ## calls of functions with known vulnerabilities; says so where the databa
 
 unit: ## unit, property, conformance and end-to-end tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 40m -p 2 ./...
+
+differential: ## the index against its reference and against another engine, without the race detector for the sake of numbers
+	$(GO) test ./authz -run 'TestDifferential|TestPlainCasbinAgrees' -authz.decisions=20000000 -authz.casbin=1000000 -timeout 30m -v
 
 fuzz: ## each fuzz target for FUZZTIME
 	sh .ci/fuzz $(FUZZTIME)

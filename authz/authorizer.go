@@ -229,7 +229,6 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 		gone[x.ID] = true
 	}
 	ids := make(map[uuid.UUID]bool, len(c.Add))
-	more := map[Principal]int{}
 	for _, x := range c.Add {
 		if err := cat.known(x); err != nil {
 			return fmt.Errorf("%s: %w", x.ID, err)
@@ -238,9 +237,9 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 			return fmt.Errorf("authz: authorization: id %s: missing or used twice", x.ID)
 		}
 		ids[x.ID] = true
-		if more[x.Principal]++; more[x.Principal]+ix.count(x.Principal) > maxRun {
-			return fmt.Errorf("authz: authorization: principal %s: more than %d Authorizations: give them to a team, or further up", x.Principal, maxRun)
-		}
+	}
+	if err := ix.fits(c); err != nil {
+		return err
 	}
 	if len(c.Join) == 0 {
 		return nil
@@ -309,14 +308,20 @@ func (a *Authorizer) decide(ix *index, req Request) Decision {
 	if !ok {
 		return Decision{Code: UnknownPermission, Principal: req.Principal, Revision: ix.revision()}
 	}
-	d := ix.decideIn(req.Principal, bit, req.Resource, req.Context)
-	if !d.Allowed || req.OnBehalfOf.name == "" {
-		return d
+	for {
+		d := ix.decideIn(req.Principal, bit, req.Resource, req.Context)
+		if !d.Allowed || req.OnBehalfOf.name == "" {
+			return d
+		}
+		o := ix.decideIn(req.OnBehalfOf, bit, req.Resource, req.Context)
+		switch {
+		case o.Revision != d.Revision: // changed in between: both from one revision
+		case o.Allowed:
+			return d
+		default:
+			return o
+		}
 	}
-	if o := ix.decideIn(req.OnBehalfOf, bit, req.Resource, req.Context); !o.Allowed {
-		return o
-	}
-	return d
 }
 
 // Authorize decides, records the decision, and returns a Grant if it was

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -251,6 +252,7 @@ func (ix *index) begin() (turn, rev uint64) {
 		if rev = ix.rev.Load(); ix.begun.Load() == turn {
 			return turn, rev
 		}
+		runtime.Gosched() // to a writer that waits for a processor
 	}
 }
 
@@ -385,14 +387,6 @@ func (ix *index) has(id uuid.UUID) bool {
 	return ix.number(id) != 0
 }
 
-// count returns how many stand under a principal's own name.
-func (ix *index) count(p Principal) int {
-	if who := ix.find(p.name); who != nil {
-		return ix.slab.word(who.number).length()
-	}
-	return 0
-}
-
 // number returns the number of an Authorization, 0 if there is none. Under mu.
 func (ix *index) number(id uuid.UUID) uint32 {
 	for pr := ix.byID.probe(maphash.Bytes(ix.seed, id[:])); ; {
@@ -413,7 +407,10 @@ func (ix *index) number(id uuid.UUID) uint32 {
 // among them or not.
 func (ix *index) each() iter.Seq[Authorization] {
 	return func(yield func(Authorization) bool) {
-		for n := uint32(1); n < ix.principals.size(); n++ {
+		ix.mu.RLock()
+		size := ix.principals.size()
+		ix.mu.RUnlock()
+		for n := uint32(1); n < size; n++ {
 			who := ix.principals.at(n)
 			v := ix.runOf(who)
 			for i := range v.holdings {

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"cmp"
+	"fmt"
 	"hash/maphash"
 	"slices"
 	"time"
@@ -62,11 +63,14 @@ func (ix *index) apply(c Change) *index {
 		t.p.teams.Store(t.all)
 		ix.slab.mark(t.p.number, t.all != nil)
 	}
-	for _, r := range todo.runs {
-		ix.slab.publish(r.p, r.r)
+	for i, r := range todo.runs {
+		todo.runs[i].r = ix.slab.publish(r.p, r.r)
 	}
 	ix.rev.Store(c.Revision)
 	ix.done.Add(1)
+	for _, r := range todo.runs {
+		ix.slab.tidy(r.r)
+	}
 	ix.runs = todo.runs[:0]
 	return ix
 }
@@ -76,6 +80,41 @@ type step struct {
 	who    uint32
 	remove bool
 	i      int
+}
+
+// fits refuses a change after which a principal would hold more than a run can
+// name.
+func (ix *index) fits(c Change) error {
+	if len(c.Add) == 0 {
+		return nil
+	}
+	more := map[string]int{}
+	for i := range c.Add {
+		more[c.Add[i].Principal.name]++
+	}
+	for name, n := range more {
+		p := ix.find(name)
+		if p == nil {
+			p = new(holder)
+		}
+		v := ix.runOf(p)
+		if n += len(v.ids); n <= maxRun {
+			continue
+		}
+		gone := map[uuid.UUID]bool{}
+		for i := range c.Remove {
+			gone[c.Remove[i].ID] = true
+		}
+		for _, id := range v.ids {
+			if gone[id] {
+				n--
+			}
+		}
+		if n > maxRun {
+			return fmt.Errorf("authz: authorization: %s would hold %d, %d at most: give them to a team or higher up", name, n, maxRun)
+		}
+	}
+	return nil
 }
 
 func (ix *index) assign(todo *prepared, remove, add []Authorization) {

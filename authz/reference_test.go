@@ -54,9 +54,7 @@ func below(on, top []string) bool {
 func (w *refWorld) allowed(who, permission string, on []string, now time.Time) bool {
 	allow, deny := false, false
 	for _, r := range w.rows {
-		begun := r.from.IsZero() || !now.Before(r.from)
-		ended := !r.until.IsZero() && !now.Before(r.until)
-		if begun && !ended && below(on, r.on) && w.is(who, r.who) && w.has(r.role, permission) {
+		if r.counts(now) && below(on, r.on) && w.is(who, r.who) && w.has(r.role, permission) {
 			allow, deny = allow || !r.deny, deny || r.deny
 		}
 	}
@@ -66,4 +64,50 @@ func (w *refWorld) allowed(who, permission string, on []string, now time.Time) b
 // both: whoever acts for another can do what both can do.
 func (w *refWorld) both(who, behalf, permission string, on []string, now time.Time) bool {
 	return w.allowed(who, permission, on, now) && (behalf == "" || w.allowed(behalf, permission, on, now))
+}
+
+// counts: a row counts from its from on and until its until.
+func (r refRow) counts(now time.Time) bool {
+	return (r.from.IsZero() || !now.Before(r.from)) && (r.until.IsZero() || now.Before(r.until))
+}
+
+// matrix is allowed() for everything at once, row by row: for each who and, within
+// it, each place, a word with one bit for each permission.
+func (w *refWorld) matrix(who, permissions []string, on [][]string, now time.Time) []uint64 {
+	allow, deny := make([]uint64, len(who)*len(on)), make([]uint64, len(who)*len(on))
+	masks, holders := map[string]uint64{}, map[string][]int{}
+	for _, r := range w.rows {
+		if !r.counts(now) {
+			continue
+		}
+		mask, known := masks[r.role]
+		for b := 0; !known && b < len(permissions); b++ {
+			if w.has(r.role, permissions[b]) {
+				mask |= 1 << b
+			}
+		}
+		masks[r.role] = mask
+		are, known := holders[r.who]
+		for i := 0; !known && i < len(who); i++ {
+			if w.is(who[i], r.who) {
+				are = append(are, i)
+			}
+		}
+		holders[r.who] = are
+		for k := range on {
+			if below(on[k], r.on) {
+				for _, i := range are {
+					if r.deny {
+						deny[i*len(on)+k] |= mask
+					} else {
+						allow[i*len(on)+k] |= mask
+					}
+				}
+			}
+		}
+	}
+	for i := range allow {
+		allow[i] &^= deny[i]
+	}
+	return allow
 }

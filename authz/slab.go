@@ -126,20 +126,28 @@ func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 	return newRun(s.top, at, n)
 }
 
-// publish makes a prepared run the principal's, and gives back room that nobody
-// uses.
-func (s *slab) publish(p *holder, r run) {
-	old := s.word(p.number)
+// publish makes a prepared run the principal's and returns the one before.
+func (s *slab) publish(p *holder, r run) (before run) {
+	before = s.word(p.number)
 	s.set(p.number, r)
 	if r.length() > 0 {
 		s.get(r).live += r.length()
 	}
-	if old.length() > 0 {
-		b := s.get(old)
-		b.live -= old.length()
-		if old.block() != s.top && b.live*2 < len(b.holdings) {
-			s.vacate(old.block(), b)
-		}
+	if before.length() > 0 {
+		s.get(before).live -= before.length()
+	}
+	return before
+}
+
+// tidy gives back the room of a run that nobody uses any more. It comes after
+// everything that was prepared is published: what is prepared lives in blocks
+// too, and no block knows it.
+func (s *slab) tidy(before run) {
+	if before.length() == 0 || before.block() == s.top {
+		return
+	}
+	if b := s.get(before); b != nil && b.live*2 < len(b.holdings) {
+		s.vacate(before.block(), b)
 	}
 }
 
