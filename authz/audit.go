@@ -135,11 +135,16 @@ type trail struct {
 
 type entry struct {
 	r    AuditRecord
+	c    *Change // to be made durable together with the record
 	done chan error
 }
 
 // maxWaiting bounds what may pile up before a slow sink.
 const maxWaiting = 10_000
+
+// maxTries bounds how often records are handed over while other processes write
+// to the same sink.
+const maxTries = 3
 
 func newTrail(ctx context.Context, s Sink, timeout time.Duration) (*trail, error) {
 	seq, head, err := s.Head(ctx)
@@ -151,8 +156,16 @@ func newTrail(ctx context.Context, s Sink, timeout time.Duration) (*trail, error
 
 // write returns nil once the record is durable. The record may still be written
 // after an error: refusing too much is safe.
-func (t *trail) write(ctx context.Context, r AuditRecord) error {
-	e := &entry{r, make(chan error, 1)}
+func (t *trail) write(ctx context.Context, r AuditRecord) error { return t.enter(ctx, r, nil) }
+
+// commit is write for a record and the change it is of, both or neither. For a
+// sink that is a Committer.
+func (t *trail) commit(ctx context.Context, r AuditRecord, c Change) error {
+	return t.enter(ctx, r, &c)
+}
+
+func (t *trail) enter(ctx context.Context, r AuditRecord, c *Change) error {
+	e := &entry{r, c, make(chan error, 1)}
 	t.mu.Lock()
 	if len(t.waiting) >= maxWaiting {
 		t.mu.Unlock()
@@ -168,10 +181,13 @@ func (t *trail) write(ctx context.Context, r AuditRecord) error {
 	defer timer.Stop()
 	select {
 	case err := <-e.done:
-		if err != nil {
-			return fmt.Errorf("authz: %w: %w", ErrAuditUnavailable, err)
+		switch {
+		case err == nil:
+			return nil
+		case c != nil && errors.Is(err, ErrConflict):
+			return err
 		}
-		return nil
+		return fmt.Errorf("authz: %w: %w", ErrAuditUnavailable, err)
 	case <-timer.C:
 		t.forget(e)
 		return fmt.Errorf("authz: %w in %v", ErrAuditUnavailable, t.timeout)
@@ -197,22 +213,28 @@ func (t *trail) drain() {
 			t.mu.Unlock()
 			return
 		}
+		// A change goes out with its record and what waited before it.
+		for i, e := range batch {
+			if e.c != nil {
+				batch, t.waiting = batch[:i+1], append(batch[i+1:len(batch):len(batch)], t.waiting...)
+				break
+			}
+		}
 		seq, head := t.seq, t.head
 		t.mu.Unlock()
-		rs := make([]AuditRecord, len(batch))
-		for i, e := range batch {
-			seq++
-			e.r.Sequence, e.r.Previous = seq, head
-			e.r.Hash = e.r.sum()
-			head = e.r.Hash
-			rs[i] = e.r
-		}
-		err := t.append(rs)
-		if err != nil {
+		var err error
+		for range maxTries {
+			if seq, head, err = t.chain(batch, seq, head); err == nil {
+				break
+			}
 			// The sink may have kept the records although it failed, or
 			// another process may have written: go on from what it holds.
-			// What was refused stays refused.
+			// What was refused stays refused; what was only in the way of
+			// another is tried again.
 			seq, head = t.resume()
+			if !errors.Is(err, ErrConflict) {
+				break
+			}
 		}
 		t.mu.Lock()
 		t.seq, t.head = seq, head
@@ -223,13 +245,29 @@ func (t *trail) drain() {
 	}
 }
 
+// chain links entries to the record before them and hands them to the sink.
+func (t *trail) chain(batch []*entry, seq uint64, head Hash) (uint64, Hash, error) {
+	rs := make([]AuditRecord, len(batch))
+	for i, e := range batch {
+		seq++
+		e.r.Sequence, e.r.Previous = seq, head
+		e.r.Hash = e.r.sum()
+		head = e.r.Hash
+		rs[i] = e.r
+	}
+	return seq, head, t.append(rs, batch[len(batch)-1].c)
+}
+
 // append calls the sink and turns a panic into an error.
-func (t *trail) append(rs []AuditRecord) (err error) {
+func (t *trail) append(rs []AuditRecord, c *Change) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = errors.New("audit sink failed")
 		}
 	}()
+	if c != nil {
+		return t.sink.(Committer).Commit(context.Background(), rs, *c)
+	}
 	return t.sink.Append(context.Background(), rs)
 }
 

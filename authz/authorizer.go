@@ -16,7 +16,7 @@ import (
 // are kept in memory.
 type Options struct {
 	Store        Store            // where Authorizations are kept; nil: in memory
-	Audit        Sink             // where decisions are recorded; nil: in memory, the newest 100,000
+	Audit        Sink             // where decisions are recorded; nil: the Store if it is a Committer, else in memory, the newest 100,000
 	Clock        func() time.Time // nil: time.Now
 	GrantTTL     time.Duration    // how long a Grant lasts at most; zero: 10 minutes
 	AuditTimeout time.Duration    // how long recording a decision may take before it is refused; zero: 2 seconds
@@ -49,15 +49,16 @@ type Options struct {
 // Authorizer answers requests. Safe for concurrent use; reading never waits for
 // writing.
 type Authorizer struct {
-	cat     *catalogue
-	meaning *meaning
-	ix      *index
-	foreign *foreignModel // nil unless the policy brings a model of its own
-	store   Store
-	trail   *trail
-	sample  *sampler
-	now     func() time.Time
-	ttl     time.Duration
+	cat      *catalogue
+	meaning  *meaning
+	ix       *index
+	foreign  *foreignModel // nil unless the policy brings a model of its own
+	store    Store
+	trail    *trail
+	together bool // the Store is the Sink too
+	sample   *sampler
+	now      func() time.Time
+	ttl      time.Duration
 
 	announce func(uint64)
 	alarm    func(AuditRecord)
@@ -75,6 +76,10 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	}
 	if o.Store == nil {
 		o.Store = &memoryStore{}
+	}
+	both, together := o.Store.(Committer)
+	if together = together && (o.Audit == nil || o.Audit == Sink(both)); together {
+		o.Audit = both
 	}
 	if o.Audit == nil {
 		o.Audit = NewMemory(0)
@@ -109,7 +114,7 @@ func New(ctx context.Context, policy fs.FS, opts *Options) (*Authorizer, error) 
 	if err != nil {
 		return nil, err
 	}
-	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, sample: sample, now: o.Clock, ttl: o.GrantTTL, announce: o.Announce, alarm: o.Alarm}
+	a := &Authorizer{cat: cat, meaning: m, store: o.Store, trail: t, together: together, sample: sample, now: o.Clock, ttl: o.GrantTTL, announce: o.Announce, alarm: o.Alarm}
 	if err := a.load(ctx); err != nil {
 		return nil, fmt.Errorf("authz: load assignments: %w", err)
 	}

@@ -171,17 +171,30 @@ func (e Editor) change(ctx context.Context, req Request, d Decision, prefix stri
 	c.Revision, c.Author, c.Time = ix.revision()+1, req.Principal, now
 	r := record(now, req, d)
 	r.Reason = prefix + r.Reason + c.summary()
-	if err := a.trail.write(ctx, r); err != nil {
+	if err := a.keep(ctx, r, *c); err != nil {
 		return r, err
-	}
-	if err := a.store.Apply(ctx, *c); err != nil {
-		// The store knows better: another process changed it, or it kept the
-		// change although it failed. What cannot be loaded changes nothing.
-		_ = a.load(ctx)
-		return r, fmt.Errorf("authz: change: %w", err)
 	}
 	a.publish(ix, *c)
 	return r, nil
+}
+
+// keep makes a change durable, after its record or together with it.
+func (a *Authorizer) keep(ctx context.Context, r AuditRecord, c Change) error {
+	var err error
+	if a.together {
+		err = a.trail.commit(ctx, r, c)
+	} else if err = a.trail.write(ctx, r); err != nil {
+		return err
+	} else {
+		err = a.store.Apply(ctx, c)
+	}
+	if err == nil {
+		return nil
+	}
+	// The store knows better: another process changed it, or it kept the
+	// change although it failed. What cannot be loaded changes nothing.
+	_ = a.load(ctx)
+	return fmt.Errorf("authz: change: %w", err)
 }
 
 // publish makes a change count that the store has.

@@ -145,6 +145,9 @@ func validRoles(ix *index, c Change) (*catalogue, error) {
 	if len(c.Define)+len(c.Undefine) == 0 {
 		return ix.cat(), nil
 	}
+	if len(ix.cat().named)+len(c.Define) > maxRoleNumber {
+		return nil, fmt.Errorf("authz: define: too many roles came and went since this process began: start it anew")
+	}
 	cat, err := ix.cat().with(c.apply(Assignments{Roles: ix.roles()}).Roles)
 	if err != nil {
 		return nil, err

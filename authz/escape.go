@@ -68,6 +68,13 @@ func escape(s string) string {
 
 // unescape is the inverse of escape and accepts nothing else.
 func unescape(s string) (string, error) {
+	simple := true
+	for i := 0; simple && i < len(s); i++ {
+		simple = plain(s[i])
+	}
+	if simple && s != "" && s != "." && s != ".." && len(s) <= MaxSegment {
+		return s, nil
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch {

@@ -63,6 +63,9 @@ func (a *Authorizer) ResourceHandle(r Resource) (ResourceHandle, error) {
 	}
 	a.ix.mu.Lock()
 	defer a.ix.mu.Unlock()
+	if a.ix.tree.names.used > maxText {
+		return ResourceHandle{}, fmt.Errorf("authz: resource handle: names of resources take more than %d bytes", maxText)
+	}
 	h := ResourceHandle{ix: a.ix}
 	h.at.fill(a.ix.tree, a.ix.tree.add(r.path))
 	return h, nil

@@ -88,9 +88,13 @@ func (ix *index) fits(c Change) error {
 	if len(c.Add) == 0 {
 		return nil
 	}
-	more := map[string]int{}
+	more, text := map[string]int{}, ix.tree.names.used
 	for i := range c.Add {
 		more[c.Add[i].Principal.name]++
+		text += len(c.Add[i].Resource.path)
+	}
+	if text > maxText {
+		return fmt.Errorf("authz: change: names of resources would take more than %d bytes", maxText)
 	}
 	for name, n := range more {
 		p := ix.find(name)

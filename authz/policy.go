@@ -15,7 +15,8 @@ const (
 	maxPermissions = 4096
 	maxRoles       = 4096
 	maxRoleDepth   = 10
-	maxExclusive   = 4096 // pairs, after wildcards were expanded
+	maxRoleNumber  = 1<<16 - 1 // of all that there ever were in one process
+	maxExclusive   = 4096      // pairs, after wildcards were expanded
 )
 
 // catalogue is a policy as read: permissions, and roles with their permissions

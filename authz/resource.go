@@ -55,9 +55,11 @@ func ParseResource(s string) (Resource, error) {
 	if len(s) > MaxName {
 		return Resource{}, fmt.Errorf("authz: resource: %d bytes, %d at most", len(s), MaxName)
 	}
-	for i, p := range strings.Split(s, "/") {
+	i := 0
+	for p := range strings.SplitSeq(s, "/") {
+		i++
 		if _, err := unescape(p); err != nil {
-			return Resource{}, fmt.Errorf("authz: resource: segment %d: %w", i+1, err)
+			return Resource{}, fmt.Errorf("authz: resource: segment %d: %w", i, err)
 		}
 	}
 	return sized(s)

@@ -162,7 +162,10 @@ type text struct {
 	used int
 }
 
-const textChunk = 1 << 13
+const (
+	textChunk = 1 << 13
+	maxText   = 1<<32 - 1<<20 // bytes; where a text is has 32 bits
+)
 
 // get returns a text, to be read only.
 func (t *text) get(at uint32, n uint16) []byte {

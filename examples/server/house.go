@@ -84,7 +84,7 @@ func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *hous
 	if err != nil {
 		return nil, err
 	}
-	if h.az, err = authz.New(ctx, policy.Files(), &authz.Options{Store: store, Audit: h.audit, Seed: seed, SeedMembers: members}); err != nil {
+	if h.az, err = authz.New(ctx, policy.Files(), &authz.Options{Store: store, Seed: seed, SeedMembers: members}); err != nil {
 		return nil, err
 	}
 	sealed, err := secretstore.New(ctx, g)
