@@ -236,10 +236,8 @@ func TestProveFindsDifferences(t *testing.T) {
 		{"no membership", func(as []Authorization, ms []Membership) ([]Authorization, []Membership) { return as, ms[1:] }, []string{
 			`"alice, acme, data, read": Casbin says true, here it is false: user:casbin/alice holds no role with this permission here or above`}},
 	} {
-		a, err := New(t.Context(), im.Policy, nil)
-		require.NoError(t, err)
 		as, ms := c.change(im.Authorizations, im.Members)
-		a, err = New(t.Context(), im.Policy, &Options{Seed: as, SeedMembers: ms})
+		a, err := New(t.Context(), im.Policy, &Options{Seed: as, SeedMembers: ms})
 		require.NoError(t, err)
 		asked, differ, err := im.Prove(t.Context(), a, 1000)
 		require.NoError(t, err)

@@ -17,7 +17,6 @@ type bothInOne struct {
 	mu     sync.Mutex
 	failed error
 	alone  int // records that came without a change
-	late   func()
 }
 
 func (b *bothInOne) Append(ctx context.Context, rs []AuditRecord) error {

@@ -40,7 +40,7 @@ func TestReadRefusesWhatItDoesNotKnow(t *testing.T) {
 		"checks:\n  - {who: team:a, can: a.b, on: /**, expect: deny}":                                                  `x:2: on: "/**": resource`,
 		"checks:\n  - {who: team:a, can: a.b, on: t, expect: no}":                                                      `x:2: expect: "no": want allow or deny`,
 		"checks:\n  - {who: team:a, can: a.b, on: t, expect: {}}":                                                      "x:2: expect: want text",
-		"checks:\n  - {who: team:a, can: a.b, on: t, expect: deny,\n     becuase: nothing}":                            `x:3: check: unknown key "becuase", perhaps because`,
+		"checks:\n  - {who: team:a, can: a.b, on: t, expect: deny,\n     becaues: nothing}":                            `x:3: check: unknown key "becaues", perhaps because`,
 		"checks:\n  - {who: team:a, can: a.b, on: t, expect: deny, because: some reason}":                              `x:2: because: "some reason": want role:NAME`,
 		"checks:\n  - {who: team:a, can: a.b, on: t, expect: deny, because: role:a@t//}":                               "x:2: because",
 		"checks:\n  - {who: team:a, can: a.b, on: t, expect: deny, because: role:a via a}":                             "x:2: because",
