@@ -181,3 +181,57 @@ func BenchmarkCheckBesideWriter(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkResources lists what somebody may use, path and all, and says what a
+// result takes.
+func BenchmarkResources(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			a := w.authorizer(b)
+			all, one := Principal{"user:idp/all"}, Principal{"user:idp/one"}
+			a.ix.apply(Change{Revision: 2, Add: []Authorization{
+				{ID: uuid.New(), Principal: all, Role: w.roles[0], Resource: Resource{"platform"}, Effect: Allow},
+				{ID: uuid.New(), Principal: one, Role: w.roles[0], Resource: Resource{"platform/t0"}, Effect: Allow},
+			}})
+			for who, p := range map[string]Principal{"everything": all, "tenant": one} {
+				b.Run("of="+who, func(b *testing.B) {
+					b.ReportAllocs()
+					results := 0
+					for b.Loop() {
+						for _, err := range a.Resources(b.Context(), p, w.perms[0], Resource{"platform"}) {
+							if err != nil {
+								b.Fatal(err)
+							}
+							results++
+						}
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(results), "ns/result")
+					b.ReportMetric(float64(results)/float64(b.N), "results/op")
+				})
+			}
+		})
+	}
+}
+
+// BenchmarkPrincipals lists who may use a mailbox.
+func BenchmarkPrincipals(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			a := w.authorizer(b)
+			b.ReportAllocs()
+			results := 0
+			for i := 0; b.Loop(); i++ {
+				r := w.reqs[i&(len(w.reqs)-1)]
+				for _, err := range a.Principals(b.Context(), r.Permission, r.Resource) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					results++
+				}
+			}
+			b.ReportMetric(float64(results)/float64(b.N), "results/op")
+		})
+	}
+}
