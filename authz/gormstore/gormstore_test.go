@@ -165,23 +165,17 @@ func TestTwoProcessesKeepOneChain(t *testing.T) {
 	defer close2()
 	a, audit, _ := house(t, g1, administrator(t))
 	b, _, _ := house(t, g2)
-	refused, granted := 0, 0
+	granted := 0
 	for i := range 20 {
 		for _, p := range []*authz.Authorizer{a, b} {
 			if i%3 == 0 && p == a {
 				continue
 			}
-			switch _, err := p.Authorize(t.Context(), ask(t, admin, "audit.read", "tenants")); {
-			case err == nil:
-				granted++
-			default:
-				require.ErrorIs(t, err, authz.ErrAuditUnavailable)
-				refused++
-			}
+			_, err := p.Authorize(t.Context(), ask(t, admin, "audit.read", "tenants"))
+			require.NoError(t, err, "the other wrote meanwhile, which is no reason to refuse")
+			granted++
 		}
 	}
-	require.Positive(t, granted)
-	require.Positive(t, refused)
 	seq, _, err := authz.Verify(audit.Records(t.Context(), 0, false))
 	require.NoError(t, err)
 	require.Equal(t, uint64(granted), seq)
