@@ -181,10 +181,14 @@ func (a *Authorizer) load(ctx context.Context) error {
 	return nil
 }
 
-// fill loads into a new index, piece by piece, so that little is held twice.
+// fillPiece is how many Authorizations are held beside the index while it is
+// filled. With fewer, what a principal holds is written more often.
+const fillPiece = 1 << 16
+
+// fill loads into a new index, piece by piece, so that not all is held twice.
 func (a *Authorizer) fill(ctx context.Context) error {
 	ix := newIndex(a.cat, nil, nil, 0, a.now)
-	piece := make([]Authorization, 0, 1<<14)
+	piece := make([]Authorization, 0, 1<<10)
 	flush := func() error {
 		c := Change{Add: piece}
 		if err := a.valid(ix, c); err != nil {
@@ -200,7 +204,7 @@ func (a *Authorizer) fill(ctx context.Context) error {
 			later = append(later, x)
 			return nil
 		}
-		if piece = append(piece, x); len(piece) == cap(piece) {
+		if piece = append(piece, x); len(piece) == fillPiece {
 			return flush()
 		}
 		return nil
