@@ -190,7 +190,7 @@ func TestWrongUse(t *testing.T) {
 		"lint --stric DIR":     "unknown flag --stric, did you mean \"--strict\"?",
 		"lint -o xml DIR":      `--output must be one of "text","json" but got "xml"`,
 		"lint DIR/nowhere":     "DIR/nowhere: no roles.csv there: name the folder of a policy",
-		"test DIR/nowhere":     "policytest: ",
+		"test DIR/nowhere":     "DIR/nowhere: no such folder: name one that holds *_test.yaml",
 		"diff DIR":             `expected "<new>"`,
 		"diff DIR DIR/nowhere": "no roles.csv there",
 		"diff DIR/nowhere DIR": "no roles.csv there",

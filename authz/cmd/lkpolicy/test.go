@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -29,6 +30,9 @@ type answer struct {
 
 // Run tests.
 func (c *testCmd) Run(ctx context.Context, o output) error {
+	if st, err := os.Stat(c.Dir); err != nil || !st.IsDir() {
+		return fmt.Errorf("%s: no such folder: name one that holds *_test.yaml", c.Dir)
+	}
 	fsys := os.DirFS(c.Dir)
 	opts := &policytest.Options{Seed: c.Seed}
 	rep, err := policytest.Run(ctx, fsys, opts)
