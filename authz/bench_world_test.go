@@ -56,7 +56,7 @@ func newBenchWorld(b testing.TB, n int) *benchWorld {
 	}
 	w.policy = fstest.MapFS{"model.conf": {Data: model}, "permissions.csv": {Data: []byte(ps.String())}, "roles.csv": {Data: []byte(rs.String())}}
 
-	people, tenants := max(1, n/10), max(1, n/1000)
+	tenants := max(1, n/1000)
 	granter, end := Principal{"user:idp/admin"}, time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
 	boxes := make([]int, tenants)
 	for i := range n {
@@ -87,7 +87,6 @@ func newBenchWorld(b testing.TB, n int) *benchWorld {
 		}
 		w.given = append(w.given, x)
 	}
-	_ = people
 	w.ask(b, rnd)
 	return w
 }
