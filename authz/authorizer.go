@@ -164,8 +164,12 @@ func (a *Authorizer) load(ctx context.Context) error {
 		}
 	}
 	c.Revision, c.Join, c.Define = s.Revision, s.Memberships, s.Roles
+	stay := make(map[Membership]bool, len(s.Memberships))
+	for _, m := range s.Memberships {
+		stay[m] = true
+	}
 	for _, m := range a.ix.memberships() {
-		if !slices.Contains(s.Memberships, m) {
+		if !stay[m] {
 			c.Leave = append(c.Leave, m)
 		}
 	}

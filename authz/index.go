@@ -143,15 +143,9 @@ const longRun = 32
 
 // scan takes into account what stands under one name, and returns its run.
 func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) run {
-	var r run
-	var b *block
-	for {
-		if r = ix.slab.word(n); r.length() == 0 {
-			return r
-		}
-		if b = ix.slab.get(r); b != nil {
-			break
-		}
+	r, b := ix.slab.read(n)
+	if b == nil {
+		return r
 	}
 	from := r.offset()
 	es := b.holdings[from : from+r.length()]
@@ -284,7 +278,7 @@ func prefix(path string, level int) string {
 	return path
 }
 
-// holds is the question that Casbin's matcher asks.
+// holdsIn is the question that Casbin's matcher asks.
 func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, in Context) bool {
 	n, ok := ix.cat().number16[role]
 	who := ix.find(p.name)
@@ -317,15 +311,11 @@ func (p *holder) all() []*holder {
 
 // runOf returns what stands under a principal's own name.
 func (ix *index) runOf(p *holder) view {
-	for {
-		r := ix.slab.word(p.number)
-		if r.length() == 0 {
-			return view{}
-		}
-		if b := ix.slab.get(r); b != nil {
-			return b.view(r)
-		}
+	r, b := ix.slab.read(p.number)
+	if b == nil {
+		return view{}
 	}
+	return b.view(r)
 }
 
 // heldBy returns what stands under a principal's own name, not its teams'.

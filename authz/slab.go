@@ -67,6 +67,20 @@ type slab struct {
 // word returns the run of a principal.
 func (s *slab) word(n uint32) run { return run(s.words.at(n).Load()) }
 
+// read returns the run of a principal and the block that it is in, none for an
+// empty run.
+func (s *slab) read(n uint32) (run, *block) {
+	for {
+		r := s.word(n)
+		if r.length() == 0 {
+			return r, nil
+		}
+		if b := s.get(r); b != nil {
+			return r, b
+		}
+	}
+}
+
 // set exchanges a run. Whether its principal is in teams stays.
 func (s *slab) set(n uint32, r run) {
 	w := s.words.at(n)
