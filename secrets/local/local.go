@@ -24,6 +24,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/crypto/argon2"
@@ -256,7 +257,7 @@ func read(path string) (file, os.FileInfo, error) {
 	clear(again)
 	for _, ks := range f.Keys {
 		for i, s := range ks {
-			if len(s.ID) != 16 || s.Version != uint32(i+1) {
+			if len(s.ID) != 16 || s.Version == 0 || s.Version != ks[0].Version+uint32(i) {
 				return fail(ErrDamaged)
 			}
 		}
@@ -355,20 +356,84 @@ func (k *Keyring) Keys(_ context.Context, tenant string) ([]secrets.WrappedKey, 
 	if err := k.look(); err != nil {
 		return nil, err
 	}
+	return keysOf(k.in().file.Keys[tenant]), nil
+}
+
+func keysOf(in []stored) []secrets.WrappedKey {
 	var out []secrets.WrappedKey
-	for _, s := range k.in().file.Keys[tenant] {
-		out = append(out, secrets.WrappedKey{ID: [16]byte(s.ID), Version: s.Version, Wrapped: append([]byte(nil), s.Wrapped...)})
+	for _, s := range in {
+		out = append(out, secrets.WrappedKey{ID: [16]byte(s.ID), Version: s.Version, Wrapped: bytes.Clone(s.Wrapped)})
 	}
-	return out, nil
+	return out
+}
+
+// page is how many tenants List returns at once.
+const page = 500
+
+// List implements secrets.KeyStore, in the order of names.
+func (k *Keyring) List(_ context.Context, cursor string) ([]secrets.TenantKeys, string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.look(); err != nil {
+		return nil, "", err
+	}
+	keys := k.in().file.Keys
+	names := slices.Sorted(maps.Keys(keys))
+	from, found := slices.BinarySearch(names, cursor)
+	if found {
+		from++
+	}
+	var out []secrets.TenantKeys
+	for _, n := range names[from:min(from+page, len(names))] {
+		out = append(out, secrets.TenantKeys{Tenant: n, Keys: keysOf(keys[n])})
+	}
+	if from+page >= len(names) {
+		return out, "", nil
+	}
+	return out, names[from+page-1], nil
 }
 
 // AddKey implements secrets.KeyStore.
 func (k *Keyring) AddKey(_ context.Context, tenant string, w secrets.WrappedKey) error {
 	return k.change(func(f *file) error {
-		if int(w.Version) != len(f.Keys[tenant])+1 {
+		old := f.Keys[tenant]
+		next := uint32(1)
+		if len(old) > 0 {
+			next = old[len(old)-1].Version + 1
+		}
+		if w.Version != next || next == 0 {
 			return secrets.ErrConflict
 		}
-		f.Keys[tenant] = append(f.Keys[tenant], stored{append([]byte(nil), w.ID[:]...), w.Version, append([]byte(nil), w.Wrapped...)})
+		f.Keys[tenant] = append(slices.Clip(old), stored{bytes.Clone(w.ID[:]), w.Version, bytes.Clone(w.Wrapped)})
+		return nil
+	})
+}
+
+// ReplaceKey implements secrets.KeyStore.
+func (k *Keyring) ReplaceKey(_ context.Context, tenant string, old []byte, w secrets.WrappedKey) error {
+	return k.change(func(f *file) error {
+		ks := slices.Clone(f.Keys[tenant])
+		for i, s := range ks {
+			if s.Version == w.Version && bytes.Equal(s.ID, w.ID[:]) && bytes.Equal(s.Wrapped, old) {
+				ks[i].Wrapped = bytes.Clone(w.Wrapped)
+				f.Keys[tenant] = ks
+				return nil
+			}
+		}
+		return secrets.ErrConflict
+	})
+}
+
+// RemoveKeys implements secrets.KeyStore. Copies of the file keep them.
+func (k *Keyring) RemoveKeys(_ context.Context, tenant string, before uint32) error {
+	return k.change(func(f *file) error {
+		if ks := f.Keys[tenant]; len(ks) > 0 {
+			from := 0
+			for from < len(ks)-1 && ks[from].Version < before {
+				from++
+			}
+			f.Keys[tenant] = slices.Clone(ks[from:])
+		}
 		return nil
 	})
 }

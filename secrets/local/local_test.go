@@ -60,6 +60,15 @@ func (r reopening) Keys(ctx ctx, tenant string) ([]secrets.WrappedKey, error) {
 func (r reopening) AddKey(ctx ctx, tenant string, k secrets.WrappedKey) error {
 	return r.open().AddKey(ctx, tenant, k)
 }
+func (r reopening) List(ctx ctx, cursor string) ([]secrets.TenantKeys, string, error) {
+	return r.open().List(ctx, cursor)
+}
+func (r reopening) ReplaceKey(ctx ctx, tenant string, old []byte, k secrets.WrappedKey) error {
+	return r.open().ReplaceKey(ctx, tenant, old, k)
+}
+func (r reopening) RemoveKeys(ctx ctx, tenant string, before uint32) error {
+	return r.open().RemoveKeys(ctx, tenant, before)
+}
 func (r reopening) Shred(ctx ctx, tenant string) error { return r.open().Shred(ctx, tenant) }
 
 func TestKeyStoreReopened(t *testing.T) {

@@ -196,6 +196,71 @@ func RunKeyStore(t *testing.T, newStore func(t *testing.T) secrets.KeyStore) {
 		require.NoError(t, err)
 		require.Equal(t, []secrets.WrappedKey{key(1, 3)}, ks)
 	})
+	t.Run("replaces the wrap that was read, and nothing else", func(t *testing.T) {
+		s := newStore(t)
+		require.ErrorIs(t, s.ReplaceKey(t.Context(), "acme", nil, key(1, 1)), secrets.ErrConflict, "none there")
+		require.NoError(t, s.AddKey(t.Context(), "acme", key(1, 1)))
+		require.NoError(t, s.AddKey(t.Context(), "acme", key(2, 2)))
+		next := key(1, 1)
+		next.Wrapped = []byte("another wrap")
+		require.NoError(t, s.ReplaceKey(t.Context(), "acme", key(1, 1).Wrapped, next))
+		require.ErrorIs(t, s.ReplaceKey(t.Context(), "acme", key(1, 1).Wrapped, next), secrets.ErrConflict, "the old wrap is gone")
+		require.ErrorIs(t, s.ReplaceKey(t.Context(), "acme", next.Wrapped, key(2, 1)), secrets.ErrConflict, "another version")
+		require.ErrorIs(t, s.ReplaceKey(t.Context(), "acme", next.Wrapped, key(1, 9)), secrets.ErrConflict, "another id")
+		require.ErrorIs(t, s.ReplaceKey(t.Context(), "other", next.Wrapped, next), secrets.ErrConflict, "another tenant")
+		clear(next.Wrapped)
+		ks, err := s.Keys(t.Context(), "acme")
+		require.NoError(t, err)
+		next.Wrapped = []byte("another wrap")
+		require.Equal(t, []secrets.WrappedKey{next, key(2, 2)}, ks)
+	})
+	t.Run("removes old versions and never the newest", func(t *testing.T) {
+		s := newStore(t)
+		require.NoError(t, s.RemoveKeys(t.Context(), "acme", 9), "nothing to remove is no error")
+		for v := uint32(1); v <= 4; v++ {
+			require.NoError(t, s.AddKey(t.Context(), "acme", key(v, byte(v))))
+		}
+		for _, c := range []struct{ before, first uint32 }{{0, 1}, {1, 1}, {3, 3}, {2, 3}, {99, 4}} {
+			require.NoError(t, s.RemoveKeys(t.Context(), "acme", c.before))
+			ks, err := s.Keys(t.Context(), "acme")
+			require.NoError(t, err)
+			require.Equal(t, c.first, ks[0].Version, "before %d", c.before)
+			require.Len(t, ks, int(5-c.first))
+		}
+		require.ErrorIs(t, s.AddKey(t.Context(), "acme", key(1, 1)), secrets.ErrConflict, "numbers are not used again")
+		require.NoError(t, s.AddKey(t.Context(), "acme", key(5, 5)))
+	})
+	t.Run("lists every tenant once", func(t *testing.T) {
+		s := newStore(t)
+		list := func() map[string][]secrets.WrappedKey {
+			out := map[string][]secrets.WrappedKey{}
+			for cursor := ""; ; {
+				page, next, err := s.List(t.Context(), cursor)
+				require.NoError(t, err)
+				for _, k := range page {
+					require.NotContains(t, out, k.Tenant)
+					out[k.Tenant] = k.Keys
+				}
+				if next == "" {
+					return out
+				}
+				require.NotEqual(t, cursor, next)
+				cursor = next
+			}
+		}
+		require.Empty(t, list())
+		want := map[string][]secrets.WrappedKey{}
+		for i := range 25 {
+			tenant := fmt.Sprintf("t%d", i)
+			want[tenant] = []secrets.WrappedKey{key(1, byte(i+1))}
+			require.NoError(t, s.AddKey(t.Context(), tenant, key(1, byte(i+1))))
+		}
+		require.NoError(t, s.AddKey(t.Context(), "t3", key(2, 99)))
+		want["t3"] = append(want["t3"], key(2, 99))
+		require.NoError(t, s.Shred(t.Context(), "t4"))
+		delete(want, "t4")
+		require.Equal(t, want, list())
+	})
 	t.Run("one of many wins", func(t *testing.T) {
 		s := newStore(t)
 		won := winners(t, together(8, func(i int) error { return s.AddKey(t.Context(), "acme", key(1, byte(i+1))) }))
