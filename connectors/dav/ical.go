@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
 )
 
 // component is an iCalendar component: its own lines, the components in it, and
@@ -461,7 +462,7 @@ func (e *event) setTimes(a *connectors.Appointment) {
 	params := ""
 	if old := e.master.get("DTSTART"); old != nil {
 		if id := old.param("TZID"); len(id) > 0 {
-			if l := location(id[0]); l != nil && l != time.UTC {
+			if l := zone.Location(id[0]); l != nil && l != time.UTC {
 				loc, params = l, ";TZID="+quote(id[0])
 			}
 		}
