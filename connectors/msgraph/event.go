@@ -72,10 +72,10 @@ type attendee struct {
 const layout = "2006-01-02T15:04:05"
 
 // instant reads a time, which is in UTC since every request asks for that.
-func (d dateTime) instant() (time.Time, bool) {
+func (d dateTime) instant(zones *zone.Book) (time.Time, bool) {
 	l := time.UTC
 	if d.Zone != "" && d.Zone != "UTC" {
-		if l = zone.Location(d.Zone); l == nil {
+		if l = zones.Location(d.Zone); l == nil {
 			return time.Time{}, false
 		}
 	}
@@ -95,7 +95,7 @@ func meeting(raw []byte) bool {
 	return json.Unmarshal(raw, &v) != nil || len(v.Attendees) > 0
 }
 
-func readEvent(b []byte) (*connectors.Record, error) {
+func readEvent(b []byte, zones *zone.Book) (*connectors.Record, error) {
 	var v event
 	if err := json.Unmarshal(b, &v); err != nil {
 		return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not an event"}
@@ -108,13 +108,13 @@ func readEvent(b []byte) (*connectors.Record, error) {
 	r.SetText(connectors.FieldLocation, v.Location.Name)
 	r.SetText(connectors.FieldDescription, plain(v.Body))
 	var ok1, ok2 bool
-	if a.Start, ok1 = v.Start.instant(); ok1 {
-		a.End, ok2 = v.End.instant()
+	if a.Start, ok1 = v.Start.instant(zones); ok1 {
+		a.End, ok2 = v.End.instant(zones)
 	}
 	if !ok1 || !ok2 {
 		return nil, &connectors.Error{Class: connectors.ErrMalformed, Field: connectors.FieldTime, Detail: "times of an event"}
 	}
-	home := zone.Location(v.Zone)
+	home := zones.Location(v.Zone)
 	if a.AllDay = v.AllDay; a.AllDay {
 		a.Start, a.End = day(a.Start, home), day(a.End, home)
 	} else if home != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
 )
 
 // Name is what endpoints call this connector.
@@ -48,6 +49,7 @@ type driver struct {
 	folder      string
 	past, ahead int // days
 	now         func() time.Time
+	zones       *zone.Book
 }
 
 var _ connectors.Driver = (*driver)(nil)
@@ -62,7 +64,7 @@ func open(s connectors.Settings, now func() time.Time) (*driver, error) {
 	if !ok || s.URL.RawQuery != "" || !(user == "me" || len(parts) == 2 && parts[0] == "users" && parts[1] != "") {
 		return nil, fmt.Errorf("msgraph: open: url: %s", want)
 	}
-	d := &driver{user: "/" + user, folder: "contacts", past: defaultPast, ahead: defaultAhead, now: now,
+	d := &driver{user: "/" + user, folder: "contacts", past: defaultPast, ahead: defaultAhead, now: now, zones: &zone.Book{},
 		root: &url.URL{Scheme: s.URL.Scheme, Host: s.URL.Host, Path: root + "/v1.0"}}
 	for name, v := range s.Options {
 		switch name {
@@ -113,7 +115,8 @@ func (d *driver) shape(k connectors.Kind) shape {
 	if k == connectors.KindContact {
 		return shape{"/contactFolders/" + d.folder + "/contacts", "/contacts/", contactSelect, contactCapability(), readContact, writeContact}
 	}
-	return shape{"/events", "/events/", eventSelect, eventCapability(), readEvent, writeEvent}
+	return shape{"/events", "/events/", eventSelect, eventCapability(),
+		func(b []byte) (*connectors.Record, error) { return readEvent(b, d.zones) }, writeEvent}
 }
 
 // Changes implements connectors.Driver.
