@@ -61,6 +61,10 @@ type System struct {
 	Scheme  secrets.Scheme // how the credential is used
 	Secret  string         // the credential
 
+	// Writes tells which requests may change something. Nil: all but those
+	// with a method that reads.
+	Writes func(r *http.Request) bool
+
 	// A system without a network (Handler nil) counts by itself what reached
 	// it, and loses the answer to the next write that it carries out.
 	Requests   func() int64

@@ -142,7 +142,10 @@ func newCase(t *testing.T, h Harness, k connectors.Kind, missing string) *kase {
 
 // serve puts the handler on the network and the credential into a safe.
 func (c *kase) serve() {
-	c.server = &server{next: c.sys.Handler}
+	c.server = &server{next: c.sys.Handler, writes: c.sys.Writes}
+	if c.server.writes == nil {
+		c.server.writes = writes
+	}
 	s := httptest.NewUnstartedServer(c.server)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
@@ -467,7 +470,8 @@ func newest(cs []connectors.Change) map[string]connectors.Change {
 
 // server stands before the remote system.
 type server struct {
-	next http.Handler
+	next   http.Handler
+	writes func(r *http.Request) bool
 
 	mu        sync.Mutex
 	arrived   int64
@@ -520,7 +524,7 @@ func (c *kase) loseAnswer() bool {
 	}
 	var once sync.Once
 	c.server.meet(func(w http.ResponseWriter, r *http.Request) bool {
-		if !writes(r) {
+		if !c.server.writes(r) {
 			return false
 		}
 		once.Do(func() {

@@ -51,6 +51,19 @@ func windowsZone(s string) string {
 	return ""
 }
 
+// Windows is the name that Windows has for a zone, "" where none is known here.
+func Windows(l *time.Location) string {
+	if l == time.UTC {
+		return "UTC"
+	}
+	for row := range strings.Lines(windowsZones) {
+		if w, iana, ok := strings.Cut(strings.TrimSpace(row), "="); ok && iana == l.String() {
+			return w
+		}
+	}
+	return ""
+}
+
 const windowsZones = `Dateline Standard Time=Etc/GMT+12
 Hawaiian Standard Time=Pacific/Honolulu
 Alaskan Standard Time=America/Anchorage

@@ -1,0 +1,74 @@
+package ewstest
+
+import (
+	"encoding/xml"
+	"strings"
+)
+
+// node is an element of a request.
+type node struct {
+	XMLName xml.Name
+	Attrs   []xml.Attr `xml:",any,attr"`
+	Nodes   []node     `xml:",any"`
+	Text    string     `xml:",chardata"`
+}
+
+func (n *node) name() string { return n.XMLName.Local }
+
+// attr returns an attribute, "" if there is none.
+func (n *node) attr(name string) string {
+	for _, a := range n.Attrs {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// at follows a path of element names, nil if it does not lead anywhere.
+func (n *node) at(path ...string) *node {
+	for _, p := range path {
+		if n == nil {
+			return nil
+		}
+		var next *node
+		for i := range n.Nodes {
+			if n.Nodes[i].name() == p {
+				next = &n.Nodes[i]
+				break
+			}
+		}
+		n = next
+	}
+	return n
+}
+
+func (n *node) text(path ...string) string {
+	if n = n.at(path...); n == nil {
+		return ""
+	}
+	return n.Text
+}
+
+// uri is how a FieldURI, IndexedFieldURI or ExtendedFieldURI names a property
+// here, "" for anything else.
+func (n *node) uri() string {
+	switch n.name() {
+	case "FieldURI":
+		return n.attr("FieldURI")
+	case "IndexedFieldURI":
+		return n.attr("FieldURI") + "[" + n.attr("FieldIndex") + "]"
+	case "ExtendedFieldURI":
+		if t := n.attr("PropertyTag"); t != "" {
+			return "tag:" + strings.ToLower(t)
+		}
+		return "ext:" + strings.ToLower(n.attr("PropertySetId")) + ":" + n.attr("PropertyName")
+	}
+	return ""
+}
+
+func esc(s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s))
+	return b.String()
+}
