@@ -406,7 +406,7 @@ func (s *Server) update(box *mailbox, op *node) ([]string, *problem) {
 		if kind == "CalendarItem" && op.attr("SendMeetingInvitationsOrCancellations") != "SendToNone" {
 			s.fanOut("update", box, e)
 		}
-		out = append(out, right(op, "<m:Items><t:"+kind+`><t:ItemId Id="`+esc(e.id)+`" ChangeKey="`+esc(e.changeKey())+`"/></t:`+kind+"></m:Items>"))
+		out = append(out, right(op, "<m:Items><t:"+kind+`><t:ItemId Id="`+esc(e.id)+`" ChangeKey="`+esc(e.changeKey())+`"/></t:`+kind+"></m:Items><m:ConflictResults><t:Count>0</t:Count></m:ConflictResults>"))
 	}
 	return out, nil
 }

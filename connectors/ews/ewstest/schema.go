@@ -94,6 +94,12 @@ func take(n *node, into map[string]string) *problem {
 				return schemaProblem()
 			}
 			into["item:Body"] = c.Text
+		case "Start", "End": // said in UTC, however it was written
+			t, err := time.Parse(time.RFC3339, c.Text)
+			if err != nil {
+				return schemaProblem()
+			}
+			into["calendar:"+c.name()] = t.UTC().Format(time.RFC3339)
 		default:
 			into[schema(n.name())[at].uri] = c.Text
 		}

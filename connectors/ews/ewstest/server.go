@@ -188,8 +188,9 @@ func (s *Server) answer(w http.ResponseWriter, op *node, messages []string) {
 func (s *Server) fault(w http.ResponseWriter, status int, p *problem) {
 	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, head+`<s:Fault><faultcode>s:Client</faultcode><faultstring>`+p.code+`</faultstring><detail><e:ResponseCode xmlns:e="http://schemas.microsoft.com/exchange/services/2006/errors">`+
-		p.code+`</e:ResponseCode><t:MessageXml>`+p.more+`</t:MessageXml></detail></s:Fault>`+tail)
+	const errors = `xmlns:e="http://schemas.microsoft.com/exchange/services/2006/errors"`
+	_, _ = io.WriteString(w, head+`<s:Fault><faultcode xmlns:a="http://schemas.microsoft.com/exchange/services/2006/types">a:`+p.code+`</faultcode><faultstring xml:lang="en-US">`+p.code+`</faultstring><detail>`+
+		`<e:ResponseCode `+errors+`>`+p.code+`</e:ResponseCode><e:Message `+errors+`>`+p.code+`</e:Message><t:MessageXml>`+p.more+`</t:MessageXml></detail></s:Fault>`+tail)
 }
 
 func wrong(op *node, p *problem) string {

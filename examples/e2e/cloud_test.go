@@ -20,6 +20,8 @@ import (
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/c4c"
 	"github.com/lockkeeper/lockkeeper/connectors/c4c/c4ctest"
+	"github.com/lockkeeper/lockkeeper/connectors/ews"
+	"github.com/lockkeeper/lockkeeper/connectors/ews/ewstest"
 	"github.com/lockkeeper/lockkeeper/connectors/msgraph"
 	"github.com/lockkeeper/lockkeeper/connectors/msgraph/msgraphtest"
 	"github.com/lockkeeper/lockkeeper/secrets"
@@ -27,19 +29,28 @@ import (
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
 
-// cloud is a CRM and the mailboxes of a few colleagues in Office 365.
+// cloud is a CRM and the mailboxes of a few colleagues: in Office 365, or on an
+// Exchange server of their own.
 type cloud struct {
 	*testing.T
 	crm    *c4ctest.Server
 	graph  *msgraphtest.Server
 	srv    *httptest.Server
+	ex     *ewstest.Server
 	engine *lksync.Engine
 	worker authz.Principal
 	pairs  map[string]lksync.Pair
 	ahead  time.Duration
 }
 
-func newCloud(t *testing.T, users ...string) *cloud {
+// newCloud takes the names of users; those that end in @ews are on Exchange.
+func newCloud(t *testing.T, names ...string) *cloud {
+	var users []string
+	onPremises := map[string]bool{}
+	for _, n := range names {
+		u, on, _ := strings.Cut(n, "@")
+		users, onPremises[u] = append(users, u), on == "ews"
+	}
 	c := &cloud{T: t, pairs: map[string]lksync.Pair{}}
 	c.crm = c4ctest.New(&c4ctest.Options{Users: map[string]c4ctest.User{"eva": {Password: "secret of eva"}}})
 	c.crm.StartTLS()
@@ -56,8 +67,14 @@ func newCloud(t *testing.T, users ...string) *cloud {
 	c.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	c.srv.StartTLS()
 	t.Cleanup(c.srv.Close)
+	c.ex = ewstest.New(&ewstest.Options{User: "svc", Password: "password of svc", Mailboxes: append([]string{"svc@acme.example"}, addresses...), Impersonate: addresses})
+	ex := httptest.NewUnstartedServer(c.ex)
+	ex.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ex.StartTLS()
+	t.Cleanup(ex.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(c.srv.Certificate())
+	roots.AddCert(ex.Certificate())
 
 	az := authztest.New(t, lines...)
 	keys, err := local.Create(filepath.Join(t.TempDir(), "keyring"), nil)
@@ -73,7 +90,7 @@ func newCloud(t *testing.T, users ...string) *cloud {
 		require.NoError(t, safe.Put(t.Context(), g, ref, []byte(value), secrets.PutOptions{Scheme: s}))
 		return ref
 	}
-	hub, err := connectors.NewHub(az.Authorizer, safe, c4c.Plugin(), msgraph.Plugin())
+	hub, err := connectors.NewHub(az.Authorizer, safe, c4c.Plugin(), msgraph.Plugin(), ews.Plugin())
 	require.NoError(t, err)
 	c.engine = lksync.New(az.Authorizer, &lksync.Memory{}, &lksync.Options{SweepEvery: time.Nanosecond, Settle: time.Millisecond,
 		Clock: func() time.Time { return time.Now().Add(c.ahead) }})
@@ -86,8 +103,16 @@ func newCloud(t *testing.T, users ...string) *cloud {
 		p.Left, err = hub.Open(t.Context(), c.worker, connectors.Endpoint{Plugin: c4c.Name, URL: c.crm.URL(), Roots: c.crm.Roots(), OnBehalfOf: who,
 			Resource: authztest.Resource(t, "tenants/acme/crm"), Secret: crm, Options: map[string]string{c4c.OptionOverlap: "0s"}})
 		require.NoError(t, err)
-		p.Right, err = hub.Open(t.Context(), c.worker, connectors.Endpoint{Plugin: msgraph.Name, URL: c.srv.URL + "/v1.0/users/" + u + "@acme.example", Roots: roots, OnBehalfOf: who,
-			Resource: authztest.Resource(t, "tenants/acme/users/"+u+"/mailbox"), Secret: put("tenants/acme/users/"+u, "mailbox", "token-for-graph", secrets.Scheme{Kind: secrets.Bearer})})
+		mail := connectors.Endpoint{Plugin: msgraph.Name, URL: c.srv.URL + "/v1.0/users/" + u + "@acme.example", Roots: roots, OnBehalfOf: who,
+			Resource: authztest.Resource(t, "tenants/acme/users/"+u+"/mailbox")}
+		if onPremises[u] {
+			mail.Plugin, mail.URL = ews.Name, ex.URL+ewstest.Path
+			mail.Options = map[string]string{ews.OptMailbox: u + "@acme.example", ews.OptAllow: "@acme.example"}
+			mail.Secret = put("tenants/acme/users/"+u, "mailbox", "password of svc", secrets.Scheme{Kind: secrets.Basic, Username: "svc"})
+		} else {
+			mail.Secret = put("tenants/acme/users/"+u, "mailbox", "token-for-graph", secrets.Scheme{Kind: secrets.Bearer})
+		}
+		p.Right, err = hub.Open(t.Context(), c.worker, mail)
 		require.NoError(t, err)
 		c.pairs[u] = p
 	}
@@ -210,4 +235,59 @@ func TestSharedMeetingsInEveryOrder(t *testing.T) {
 			require.Len(t, c.graph.Ledger(), len(invited)+2)
 		})
 	}
+}
+
+// evidence: I5, the same where one colleague is on Exchange and two in Office 365.
+func TestSharedMeetingsAcrossSystems(t *testing.T) {
+	for _, order := range [][]string{{"ana", "ben", "cleo"}, {"ana", "cleo", "ben"}, {"ben", "ana", "cleo"}, {"ben", "cleo", "ana"}, {"cleo", "ana", "ben"}, {"cleo", "ben", "ana"}} {
+		t.Run(strings.Join(order, " "), func(t *testing.T) {
+			c := newCloud(t, "ana", "ben@ews", "cleo")
+			start := time.Now().UTC().Truncate(time.Hour).Add(72 * time.Hour)
+			for i := range 3 {
+				from, to, subject := start.Add(time.Duration(i)*time.Hour), start.Add(time.Duration(i+1)*time.Hour), fmt.Sprint("plan ", i)
+				id, err := c.graph.Invite("ana@acme.example", subject, from, to, "ben@acme.example", "cleo@acme.example")
+				require.NoError(t, err)
+				uid := c.outlook("GET", "ana", "/events/"+id, nil)["iCalUId"].(string)
+				c.ex.Receive("ben@acme.example", uid, "ana@acme.example", subject, from, to, "ben@acme.example", "cleo@acme.example")
+			}
+			invited := c.graph.Ledger()
+			c.settle(order...)
+			require.Len(t, c.crm.All("AppointmentCollection"), 3, "one record a meeting")
+			for _, a := range c.crm.All("AppointmentCollection") {
+				if a["Subject"] == "plan 0" {
+					require.NoError(t, c.crm.Remove("AppointmentCollection", a["ObjectID"].(string)))
+				}
+			}
+			c.ex.Discard("ben@acme.example", c.ex.Subjects("ben@acme.example")["plan 1"])
+			c.settle(order...)
+			require.Equal(t, invited, c.graph.Ledger(), "a message was sent that no user has sent")
+			require.Empty(t, c.ex.Ledger())
+			require.Equal(t, 3, c.meetings("ana"))
+			require.Equal(t, 3, c.meetings("cleo"))
+			require.Len(t, c.ex.Subjects("ben@acme.example"), 2)
+			require.Empty(t, c.ex.Unknown())
+		})
+	}
+}
+
+func TestExchangeContactsBothWays(t *testing.T) {
+	c := newCloud(t, "ben@ews")
+	_, err := c.crm.Seed("ContactCollection", c4ctest.Props{"LastName": "Ito", "FirstName": "Kei", "Email": "kei@x.example"})
+	require.NoError(t, err)
+	c.settle("ben")
+	p, err := c.pairs["ben"].Right.List(t.Context(), connectors.KindContact, "", 10)
+	require.NoError(t, err)
+	require.Len(t, p.IDs, 1)
+	rs, err := c.pairs["ben"].Right.Get(t.Context(), connectors.KindContact, p.IDs)
+	require.NoError(t, err)
+	r := rs[0].Record
+	require.Equal(t, "Kei Ito kei@x.example", r.Contact.GivenName+" "+r.Contact.FamilyName+" "+r.Contact.Email)
+	next := r.Clone()
+	next.Contact.FamilyName = "Ito-Berg"
+	ws, err := c.pairs["ben"].Right.Update(t.Context(), connectors.KindContact, []connectors.Edit{{ID: r.ID, Rev: r.Rev, Record: next, Fields: []connectors.Field{connectors.FieldFamilyName}}})
+	require.NoError(t, err)
+	require.NoError(t, ws[0].Err)
+	c.ex.Expire()
+	c.settle("ben")
+	require.Equal(t, "Ito-Berg", c.crm.All("ContactCollection")[0]["LastName"])
 }
