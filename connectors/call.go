@@ -76,8 +76,9 @@ func (c *Conn) begin(ctx context.Context, op string, k Kind, a access) (Call, er
 		if err != nil {
 			return Call{}, fmt.Errorf("connectors: %s %s %s: %w", c.plugin.name, op, k, err)
 		}
-		hc, err := hd.HTTPClient(ctx, secrets.ClientPolicy{Origin: c.url.Scheme + "://" + c.url.Host, Roots: c.ep.Roots,
-			Timeout: c.ep.Timeout, AllowLoopbackHTTP: c.url.Scheme == "http"})
+		u := c.settings.At(k)
+		hc, err := hd.HTTPClient(ctx, secrets.ClientPolicy{Origin: u.Scheme + "://" + u.Host, Roots: c.ep.Roots,
+			Timeout: c.ep.Timeout, AllowLoopbackHTTP: u.Scheme == "http"})
 		if err != nil {
 			return Call{}, fmt.Errorf("connectors: %s %s %s: %w", c.plugin.name, op, k, err)
 		}

@@ -3,7 +3,6 @@ package connectors
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +14,13 @@ import (
 // takes effect; a refusal is authz.ErrDenied and nothing reaches the driver.
 // The zero Conn refuses. Safe for concurrent use.
 type Conn struct {
-	hub    *Hub
-	plugin Plugin
-	driver Driver
-	who    authz.Principal
-	ep     Endpoint
-	url    *url.URL
-	sent   atomic.Int64
+	hub      *Hub
+	plugin   Plugin
+	driver   Driver
+	who      authz.Principal
+	ep       Endpoint
+	settings Settings
+	sent     atomic.Int64
 }
 
 // MaxItems is how many records or changes one verb takes or gives at most.

@@ -78,6 +78,7 @@ func NewHub(az *authz.Authorizer, safe *secrets.Safe, plugins ...Plugin) (*Hub, 
 type Endpoint struct {
 	Plugin     string            // name of the connector
 	URL        string            // where the system is; https, or loopback http for tests
+	Elsewhere  map[Kind]string   // where kinds are that a system keeps at another address, as Google does; nil: none
 	Resource   authz.Resource    // the mailbox or CRM node; its containers are its children
 	OnBehalfOf authz.Principal   // the user served; zero if the caller acts for nobody else
 	Secret     secrets.Ref       // the credential; zero only for connectors without network
@@ -103,14 +104,24 @@ func (h *Hub) Open(ctx context.Context, who authz.Principal, ep Endpoint) (*Conn
 	}
 	s := Settings{Options: ep.Options}
 	if ep.URL != "" {
-		u, err := url.Parse(ep.URL)
-		if err != nil || !u.IsAbs() || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return nil, fmt.Errorf("connectors: open %s: url: want scheme, host and path only, as in https://host/path", ep.Plugin)
-		}
-		if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-			return nil, fmt.Errorf("connectors: open %s: url: want https (http only on loopback)", ep.Plugin)
+		u, err := address(ep.URL)
+		if err != nil {
+			return nil, fmt.Errorf("connectors: open %s: url: %w", ep.Plugin, err)
 		}
 		s.URL = u
+	}
+	for k, v := range ep.Elsewhere {
+		u, err := address(v)
+		if err == nil && s.URL == nil {
+			err = errors.New("there is none that it could be elsewhere than")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("connectors: open %s: url of %s: %w", ep.Plugin, k, err)
+		}
+		if s.Elsewhere == nil {
+			s.Elsewhere = map[Kind]*url.URL{}
+		}
+		s.Elsewhere[k] = u
 	}
 	if ep.Secret.IsZero() != (s.URL == nil) {
 		return nil, fmt.Errorf("connectors: open %s: url and secret go together: an endpoint has both or neither", ep.Plugin)
@@ -125,7 +136,19 @@ func (h *Hub) Open(ctx context.Context, who authz.Principal, ep Endpoint) (*Conn
 	if d == nil {
 		return nil, errors.New("connectors: open " + ep.Plugin + ": plugin made no driver")
 	}
-	return &Conn{hub: h, plugin: p, driver: d, who: who, ep: ep, url: s.URL}, nil
+	return &Conn{hub: h, plugin: p, driver: d, who: who, ep: ep, settings: s}, nil
+}
+
+// address reads the address of a system.
+func address(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil || !u.IsAbs() || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("want scheme, host and path only, as in https://host/path")
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+		return nil, errors.New("want https (http only on loopback)")
+	}
+	return u, nil
 }
 
 func loopback(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }

@@ -17,8 +17,17 @@ type Plugin struct {
 // Settings is what a driver learns of its endpoint: where it is, never how to
 // get in.
 type Settings struct {
-	URL     *url.URL          // absolute; nil for a connector without network
-	Options map[string]string // the connector's own, documented by each; nothing secret
+	URL       *url.URL          // absolute; nil for a connector without network
+	Elsewhere map[Kind]*url.URL // of kinds that are at another address
+	Options   map[string]string // the connector's own, documented by each; nothing secret
+}
+
+// At returns the address for a kind.
+func (s Settings) At(k Kind) *url.URL {
+	if u := s.Elsewhere[k]; u != nil {
+		return u
+	}
+	return s.URL
 }
 
 // NewPlugin offers a connector under a name of lower-case letters and digits.

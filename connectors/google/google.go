@@ -1,0 +1,129 @@
+package google
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
+)
+
+// Name is what endpoints call this connector.
+const Name = "google"
+
+// Addresses of Google's services, for an endpoint's URL and Elsewhere.
+const (
+	CalendarURL = "https://www.googleapis.com/calendar/v3"
+	PeopleURL   = "https://people.googleapis.com/v1"
+)
+
+// OptCalendar is the endpoint's option for the id of the calendar, as in
+// team@group.calendar.google.com; absent: the primary one.
+const OptCalendar = "calendar"
+
+// Plugin offers the connector to a Hub. It is for the mailbox side and has
+// contacts and appointments.
+func Plugin() connectors.Plugin {
+	caps := connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
+		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability()}}
+	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s) })
+	if err != nil {
+		panic(err) // the arguments are constants
+	}
+	return p
+}
+
+// driver speaks to one account.
+type driver struct {
+	people   *url.URL
+	calendar string // address of the calendar
+	zones    *zone.Book
+}
+
+var _ connectors.Driver = (*driver)(nil)
+
+func open(s connectors.Settings) (*driver, error) {
+	if s.URL == nil {
+		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
+	}
+	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}}
+	id := "primary"
+	for name, v := range s.Options {
+		if name != OptCalendar {
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, OptCalendar)
+		}
+		if v == "" || len(v) > 1024 || v == "." || v == ".." {
+			return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
+		}
+		id = v
+	}
+	d.calendar = strings.TrimSuffix(s.At(connectors.KindAppointment).String(), "/") + "/calendars/" + url.PathEscape(id)
+	return d, nil
+}
+
+// system is what a kind of records is kept by.
+type system interface {
+	changes(ctx context.Context, cursor string, limit int) (connectors.Page, error)
+	get(ctx context.Context, ids []string) ([]connectors.Result, error)
+	find(ctx context.Context, keys []string) (map[string][]connectors.Change, error)
+	ids(ctx context.Context, after string, limit int) (connectors.IDs, error)
+	create(ctx context.Context, d connectors.Draft) connectors.Written
+	update(ctx context.Context, e connectors.Edit) connectors.Written
+	remove(ctx context.Context, t connectors.Target) connectors.Written
+}
+
+func (d *driver) system(c connectors.Call, k connectors.Kind) system {
+	if k == connectors.KindContact {
+		return people{service{c.Client(), strings.TrimSuffix(d.people.String(), "/")}}
+	}
+	return calendar{service{c.Client(), d.calendar}, d.zones}
+}
+
+// Changes implements connectors.Driver.
+func (d *driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kind, cursor string, limit int) (connectors.Page, error) {
+	return d.system(c, k).changes(ctx, cursor, limit)
+}
+
+// Get implements connectors.Driver.
+func (d *driver) Get(ctx context.Context, c connectors.Call, k connectors.Kind, ids []string) ([]connectors.Result, error) {
+	return d.system(c, k).get(ctx, ids)
+}
+
+// Find implements connectors.Driver.
+func (d *driver) Find(ctx context.Context, c connectors.Call, k connectors.Kind, keys []string) (map[string][]connectors.Change, error) {
+	return d.system(c, k).find(ctx, keys)
+}
+
+// List implements connectors.Driver.
+func (d *driver) List(ctx context.Context, c connectors.Call, k connectors.Kind, after string, limit int) (connectors.IDs, error) {
+	return d.system(c, k).ids(ctx, after, limit)
+}
+
+// Create implements connectors.Driver.
+func (d *driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
+	s := d.system(c, k)
+	return each(ctx, ds, s.create)
+}
+
+// Update implements connectors.Driver.
+func (d *driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
+	s := d.system(c, k)
+	return each(ctx, es, s.update)
+}
+
+// Delete implements connectors.Driver.
+func (d *driver) Delete(ctx context.Context, c connectors.Call, k connectors.Kind, ts []connectors.Target) ([]connectors.Written, error) {
+	s := d.system(c, k)
+	return each(ctx, ts, s.remove)
+}
+
+// each writes one after the other.
+func each[T any](ctx context.Context, in []T, write func(context.Context, T) connectors.Written) ([]connectors.Written, error) {
+	out := make([]connectors.Written, 0, len(in))
+	for _, x := range in {
+		out = append(out, write(ctx, x))
+	}
+	return out, nil
+}

@@ -1,0 +1,184 @@
+package google
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
+)
+
+// service is one of Google's services, for the length of a call.
+type service struct {
+	hc   *http.Client
+	base string
+}
+
+// do sends one request and decodes its answer into v, unless v is nil.
+func (s service) do(ctx context.Context, method, path string, query url.Values, match string, body, v any) error {
+	h := http.Header{"Accept": {"application/json"}}
+	if match != "" {
+		h.Set("If-Match", match)
+	}
+	r := remote.Request{Method: method, URL: s.base + path, Header: h, Repeat: method == http.MethodGet}
+	if len(query) > 0 {
+		r.URL += "?" + query.Encode()
+	}
+	if body != nil {
+		var err error
+		if r.Body, err = json.Marshal(body); err != nil {
+			return &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
+		}
+		h.Set("Content-Type", "application/json")
+	}
+	resp, err := remote.Do(ctx, s.hc, r)
+	if err != nil {
+		return err
+	}
+	wrote := method != http.MethodGet
+	if err := classify(resp, wrote); err != nil {
+		return err
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(resp.Body, v); err != nil {
+		lost := connectors.ErrMalformed
+		if wrote {
+			lost = connectors.ErrUnknownOutcome
+		}
+		return &connectors.Error{Class: lost, Detail: "not the JSON that was asked for"}
+	}
+	return nil
+}
+
+// classify is what an answer means, nil for a success. Of what the service says
+// only its reasons count, and only those known here.
+func classify(r remote.Response, wrote bool) error {
+	err := r.Err(wrote)
+	if err == nil {
+		return nil
+	}
+	var e *connectors.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	var body struct {
+		Error struct {
+			Status string `json:"status"`
+			Errors []struct {
+				Reason string `json:"reason"`
+			} `json:"errors"`
+			Details []struct {
+				Reason string `json:"reason"`
+			} `json:"details"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(r.Body, &body)
+	reasons := []string{body.Error.Status}
+	for _, x := range body.Error.Errors {
+		reasons = append(reasons, x.Reason)
+	}
+	for _, x := range body.Error.Details {
+		reasons = append(reasons, x.Reason)
+	}
+	for _, reason := range reasons {
+		switch reason {
+		case "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED":
+			e.Class = connectors.ErrThrottled
+		case "EXPIRED_SYNC_TOKEN", "fullSyncRequired", "updatedMinTooLongAgo":
+			e.Class = connectors.ErrCursorExpired
+		case "FAILED_PRECONDITION", "failedPrecondition", "conditionNotMet":
+			e.Class = connectors.ErrPrecondition
+		case "insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
+			e.Class, e.Detail = connectors.ErrForbidden, "the credential has not the scope for this"
+		}
+	}
+	return e
+}
+
+// named adds an id to an error.
+func named(err error, id string) error {
+	var e *connectors.Error
+	if errors.As(err, &e) {
+		v := *e
+		v.ID = id
+		return &v
+	}
+	return err
+}
+
+// unsent is an error before a write: nothing was done.
+func unsent(err error) error {
+	var e *connectors.Error
+	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
+		v := *e
+		v.Class = connectors.ErrUnavailable
+		return &v
+	}
+	return err
+}
+
+// writable refuses an edit of what cannot be written, or of what does not fit.
+func writable(can connectors.Capability, e connectors.Edit) error {
+	for _, f := range e.Fields {
+		if l, ok := can.Fields[f]; !ok || l.ReadOnly {
+			return &connectors.Error{Class: connectors.ErrInvalid, ID: e.ID, Field: f, Detail: "cannot be written"}
+		}
+	}
+	r := e.Record.Clone()
+	r.ID = e.ID
+	return can.Fit(r, e.Fields)
+}
+
+// seen refuses a write of what nobody has seen: without a revision it would not be
+// conditional, and "*" is any (RFC 9110 section 13.1.1).
+func seen(id, rev string) error {
+	if len(rev) < 2 || rev[0] != '"' {
+		return &connectors.Error{Class: connectors.ErrPrecondition, ID: id, Detail: "no revision"}
+	}
+	return nil
+}
+
+// token is where a reading goes on: a page of it, or the next one.
+type token struct {
+	Page string `json:"p,omitempty"`
+	Sync string `json:"s,omitempty"`
+}
+
+func readToken(cursor string) (token, error) {
+	var t token
+	if cursor == "" {
+		return t, nil
+	}
+	if err := json.Unmarshal([]byte(cursor), &t); err != nil || t.Page == "" && t.Sync == "" {
+		return t, &connectors.Error{Class: connectors.ErrCursorExpired, Detail: "not a cursor of this connector"}
+	}
+	return t, nil
+}
+
+// next is the cursor after a page.
+func (t token) next(page, sync string) (cursor string, more bool, err error) {
+	switch {
+	case page != "":
+		t.Page = page
+	case sync != "":
+		t = token{Sync: sync}
+	default:
+		return "", false, &connectors.Error{Class: connectors.ErrMalformed, Detail: "a page without a next one"}
+	}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return "", false, &connectors.Error{Class: connectors.ErrMalformed, Detail: "cursor"}
+	}
+	return string(b), t.Page != "", nil
+}
+
+// word reports whether a text is one or more of the given runes.
+func word(s, runes string) bool {
+	return s != "" && len(s) <= connectors.MaxID && strings.Trim(s, runes) == ""
+}
