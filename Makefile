@@ -19,6 +19,7 @@ deps: ## Debian packages, SAP's OData server and vendors' clients for tests
 	sh connectors/c4c/captest/install.sh
 	sh connectors/msgraph/msgraphtest/jsclient/install.sh
 	sh connectors/ews/ewstest/jsclient/install.sh
+	sh connectors/google/googletest/jsclient/install.sh
 
 build: ## what users import builds without a C compiler; files are as gofmt and go mod tidy leave them
 	CGO_ENABLED=0 $(GO) build ./...

@@ -393,9 +393,11 @@ func (p *person) record() *connectors.Record {
 	r := connectors.NewRecord(connectors.KindContact)
 	s, _ := p.contact()
 	r.ID, r.Rev, r.Modified, r.Key = p.id(), s.ETag, s.modified(), p.key()
-	for f, at := range places() {
-		if e := p.entry(f, false); e != nil {
-			r.SetText(f, e.text(at.key))
+	for _, f := range connectors.Fields(connectors.KindContact) {
+		if at := placeOf(f); at.list != "" {
+			if e := p.entry(at, false); e != nil {
+				r.SetText(f, e.text(at.key))
+			}
 		}
 	}
 	for i, f := range emailFields() {
@@ -412,7 +414,7 @@ func (p *person) record() *connectors.Record {
 			r.SetText(connectors.FieldBirthday, fmt.Sprintf("%04d-%02d-%02d", y, d.Month, d.Day))
 		}
 	}
-	if e := p.entry(connectors.FieldNote, false); e != nil && e.text("contentType") == "TEXT_HTML" {
+	if e := p.entry(placeOf(connectors.FieldNote), false); e != nil && e.text("contentType") == "TEXT_HTML" {
 		r.SetText(connectors.FieldNote, "") // not shown as if it were text
 	}
 	return r
@@ -426,38 +428,81 @@ type place struct {
 	made []string // what the service makes of the entry
 }
 
-func places() map[connectors.Field]place {
-	out := map[connectors.Field]place{
-		connectors.FieldNickname:   {"nicknames", "value", "", nil},
-		connectors.FieldCompany:    {"organizations", "name", "", nil},
-		connectors.FieldDepartment: {"organizations", "department", "", nil},
-		connectors.FieldJobTitle:   {"organizations", "title", "", nil},
-		connectors.FieldPhone:      {"phoneNumbers", "value", "work", []string{"canonicalForm"}},
-		connectors.FieldMobile:     {"phoneNumbers", "value", "mobile", []string{"canonicalForm"}},
-		connectors.FieldHomePhone:  {"phoneNumbers", "value", "home", []string{"canonicalForm"}},
-		connectors.FieldFax:        {"phoneNumbers", "value", "workFax", []string{"canonicalForm"}},
-		connectors.FieldWebsite:    {"urls", "value", "", nil},
-		connectors.FieldNote:       {"biographies", "value", "", nil},
+// placeOf tells where a field stands, with an empty list for one that is not a text
+// of an entry.
+func placeOf(f connectors.Field) place {
+	name := func(key string) place {
+		return place{list: "names", key: key, made: []string{"unstructuredName", "displayName", "displayNameLastFirst"}}
 	}
-	for f, key := range map[connectors.Field]string{connectors.FieldPrefix: "honorificPrefix", connectors.FieldGivenName: "givenName", connectors.FieldMiddleName: "middleName",
-		connectors.FieldFamilyName: "familyName", connectors.FieldSuffix: "honorificSuffix"} {
-		out[f] = place{"names", key, "", []string{"unstructuredName", "displayName", "displayNameLastFirst"}}
+	work := func(key string) place {
+		return place{"addresses", key, "work", []string{"formattedValue", "countryCode"}}
 	}
-	for f, key := range map[connectors.Field]string{connectors.FieldStreet: "streetAddress", connectors.FieldCity: "city", connectors.FieldRegion: "region",
-		connectors.FieldPostalCode: "postalCode", connectors.FieldCountry: "country"} {
-		out[f] = place{"addresses", key, "work", []string{"formattedValue", "countryCode"}}
+	phone := func(kind string) place { return place{"phoneNumbers", "value", kind, []string{"canonicalForm"}} }
+	switch f {
+	case connectors.FieldPrefix:
+		return name("honorificPrefix")
+	case connectors.FieldGivenName:
+		return name("givenName")
+	case connectors.FieldMiddleName:
+		return name("middleName")
+	case connectors.FieldFamilyName:
+		return name("familyName")
+	case connectors.FieldSuffix:
+		return name("honorificSuffix")
+	case connectors.FieldNickname:
+		return place{list: "nicknames", key: "value"}
+	case connectors.FieldCompany:
+		return place{list: "organizations", key: "name"}
+	case connectors.FieldDepartment:
+		return place{list: "organizations", key: "department"}
+	case connectors.FieldJobTitle:
+		return place{list: "organizations", key: "title"}
+	case connectors.FieldPhone:
+		return phone("work")
+	case connectors.FieldMobile:
+		return phone("mobile")
+	case connectors.FieldHomePhone:
+		return phone("home")
+	case connectors.FieldFax:
+		return phone("workFax")
+	case connectors.FieldStreet:
+		return work("streetAddress")
+	case connectors.FieldCity:
+		return work("city")
+	case connectors.FieldRegion:
+		return work("region")
+	case connectors.FieldPostalCode:
+		return work("postalCode")
+	case connectors.FieldCountry:
+		return work("country")
+	case connectors.FieldWebsite:
+		return place{list: "urls", key: "value"}
+	case connectors.FieldNote:
+		return place{list: "biographies", key: "value"}
 	}
-	return out
+	return place{}
 }
 
 func (p *person) list(name string) *[]entry {
-	return map[string]*[]entry{"names": &p.Names, "nicknames": &p.Nicknames, "organizations": &p.Organizations, "phoneNumbers": &p.Phones,
-		"addresses": &p.Addresses, "urls": &p.URLs, "biographies": &p.Biographies, "emailAddresses": &p.Emails}[name]
+	switch name {
+	case "names":
+		return &p.Names
+	case "nicknames":
+		return &p.Nicknames
+	case "organizations":
+		return &p.Organizations
+	case "phoneNumbers":
+		return &p.Phones
+	case "addresses":
+		return &p.Addresses
+	case "urls":
+		return &p.URLs
+	}
+	return &p.Biographies
 }
 
 // entry is the entry in which a field stands, made if there is none and it should be.
-func (p *person) entry(f connectors.Field, make bool) entry {
-	at := places()[f]
+func (p *person) entry(at place, make bool) entry {
 	l := p.list(at.list)
 	for _, e := range *l {
 		if at.kind == "" || e.text("type") == at.kind {
@@ -484,7 +529,6 @@ func (p *person) apply(r *connectors.Record, fields []connectors.Field) ([]strin
 			changed = append(changed, list)
 		}
 	}
-	all := places()
 	for _, f := range fields {
 		v := r.Text(f)
 		switch f {
@@ -505,9 +549,12 @@ func (p *person) apply(r *connectors.Record, fields []connectors.Field) ([]strin
 				p.Birthdays = []birthday{{d}}
 			}
 		default:
-			at := all[f]
+			at := placeOf(f)
+			if at.list == "" {
+				continue
+			}
 			touch(at.list)
-			e := p.entry(f, true)
+			e := p.entry(at, true)
 			e.set(at.key, v, at.made...)
 			if f == connectors.FieldNote {
 				e["contentType"] = "TEXT_PLAIN"
@@ -550,8 +597,10 @@ func (p *person) emails(r *connectors.Record, fields []connectors.Field) error {
 // tidy removes entries that have become empty.
 func (p *person) tidy() {
 	keys := map[string][]string{}
-	for _, at := range places() {
-		keys[at.list] = append(keys[at.list], at.key)
+	for _, f := range connectors.Fields(connectors.KindContact) {
+		if at := placeOf(f); at.list != "" {
+			keys[at.list] = append(keys[at.list], at.key)
+		}
 	}
 	for list, ks := range keys {
 		l := p.list(list)

@@ -22,6 +22,8 @@ import (
 	"github.com/lockkeeper/lockkeeper/connectors/c4c/c4ctest"
 	"github.com/lockkeeper/lockkeeper/connectors/ews"
 	"github.com/lockkeeper/lockkeeper/connectors/ews/ewstest"
+	"github.com/lockkeeper/lockkeeper/connectors/google"
+	"github.com/lockkeeper/lockkeeper/connectors/google/googletest"
 	"github.com/lockkeeper/lockkeeper/connectors/msgraph"
 	"github.com/lockkeeper/lockkeeper/connectors/msgraph/msgraphtest"
 	"github.com/lockkeeper/lockkeeper/secrets"
@@ -29,27 +31,29 @@ import (
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
 
-// cloud is a CRM and the mailboxes of a few colleagues: in Office 365, or on an
-// Exchange server of their own.
+// cloud is a CRM and the mailboxes of a few colleagues: in Office 365, on an
+// Exchange server of their own, or at Google.
 type cloud struct {
 	*testing.T
 	crm    *c4ctest.Server
 	graph  *msgraphtest.Server
 	srv    *httptest.Server
 	ex     *ewstest.Server
+	google *googletest.Server
 	engine *lksync.Engine
 	worker authz.Principal
 	pairs  map[string]lksync.Pair
 	ahead  time.Duration
 }
 
-// newCloud takes the names of users; those that end in @ews are on Exchange.
+// newCloud takes the names of users; those that end in @ews are on Exchange, those
+// that end in @google at Google.
 func newCloud(t *testing.T, names ...string) *cloud {
 	var users []string
-	onPremises := map[string]bool{}
+	where := map[string]string{}
 	for _, n := range names {
 		u, on, _ := strings.Cut(n, "@")
-		users, onPremises[u] = append(users, u), on == "ews"
+		users, where[u] = append(users, u), on
 	}
 	c := &cloud{T: t, pairs: map[string]lksync.Pair{}}
 	c.crm = c4ctest.New(&c4ctest.Options{Users: map[string]c4ctest.User{"eva": {Password: "secret of eva"}}})
@@ -72,9 +76,19 @@ func newCloud(t *testing.T, names ...string) *cloud {
 	ex.Config.ErrorLog = log.New(io.Discard, "", 0)
 	ex.StartTLS()
 	t.Cleanup(ex.Close)
+	accounts := map[string]string{}
+	for _, u := range users {
+		accounts["token-of-"+u] = u + "@acme.example"
+	}
+	c.google = googletest.New(&googletest.Options{Accounts: accounts})
+	goog := httptest.NewUnstartedServer(c.google)
+	goog.Config.ErrorLog = log.New(io.Discard, "", 0)
+	goog.StartTLS()
+	t.Cleanup(goog.Close)
 	roots := x509.NewCertPool()
-	roots.AddCert(c.srv.Certificate())
-	roots.AddCert(ex.Certificate())
+	for _, s := range []*httptest.Server{c.srv, ex, goog} {
+		roots.AddCert(s.Certificate())
+	}
 
 	az := authztest.New(t, lines...)
 	keys, err := local.Create(filepath.Join(t.TempDir(), "keyring"), nil)
@@ -90,7 +104,7 @@ func newCloud(t *testing.T, names ...string) *cloud {
 		require.NoError(t, safe.Put(t.Context(), g, ref, []byte(value), secrets.PutOptions{Scheme: s}))
 		return ref
 	}
-	hub, err := connectors.NewHub(az.Authorizer, safe, c4c.Plugin(), msgraph.Plugin(), ews.Plugin())
+	hub, err := connectors.NewHub(az.Authorizer, safe, c4c.Plugin(), msgraph.Plugin(), ews.Plugin(), google.Plugin())
 	require.NoError(t, err)
 	c.engine = lksync.New(az.Authorizer, &lksync.Memory{}, &lksync.Options{SweepEvery: time.Nanosecond, Settle: time.Millisecond,
 		Clock: func() time.Time { return time.Now().Add(c.ahead) }})
@@ -105,11 +119,16 @@ func newCloud(t *testing.T, names ...string) *cloud {
 		require.NoError(t, err)
 		mail := connectors.Endpoint{Plugin: msgraph.Name, URL: c.srv.URL + "/v1.0/users/" + u + "@acme.example", Roots: roots, OnBehalfOf: who,
 			Resource: authztest.Resource(t, "tenants/acme/users/"+u+"/mailbox")}
-		if onPremises[u] {
+		switch where[u] {
+		case "google":
+			mail.Plugin, mail.URL = google.Name, goog.URL+"/calendar/v3"
+			mail.Elsewhere = map[connectors.Kind]string{connectors.KindContact: goog.URL + "/v1"}
+			mail.Secret = put("tenants/acme/users/"+u, "mailbox", "token-of-"+u, secrets.Scheme{Kind: secrets.Bearer})
+		case "ews":
 			mail.Plugin, mail.URL = ews.Name, ex.URL+ewstest.Path
 			mail.Options = map[string]string{ews.OptMailbox: u + "@acme.example", ews.OptAllow: "@acme.example"}
 			mail.Secret = put("tenants/acme/users/"+u, "mailbox", "password of svc", secrets.Scheme{Kind: secrets.Basic, Username: "svc"})
-		} else {
+		default:
 			mail.Secret = put("tenants/acme/users/"+u, "mailbox", "token-for-graph", secrets.Scheme{Kind: secrets.Bearer})
 		}
 		p.Right, err = hub.Open(t.Context(), c.worker, mail)
@@ -237,18 +256,21 @@ func TestSharedMeetingsInEveryOrder(t *testing.T) {
 	}
 }
 
-// evidence: I5, the same where one colleague is on Exchange and two in Office 365.
+// evidence: I5, the same where one colleague is in Office 365, one on Exchange and
+// one at Google.
 func TestSharedMeetingsAcrossSystems(t *testing.T) {
 	for _, order := range [][]string{{"ana", "ben", "cleo"}, {"ana", "cleo", "ben"}, {"ben", "ana", "cleo"}, {"ben", "cleo", "ana"}, {"cleo", "ana", "ben"}, {"cleo", "ben", "ana"}} {
 		t.Run(strings.Join(order, " "), func(t *testing.T) {
-			c := newCloud(t, "ana", "ben@ews", "cleo")
+			c := newCloud(t, "ana", "ben@ews", "cleo@google")
 			start := time.Now().UTC().Truncate(time.Hour).Add(72 * time.Hour)
+			guests := []string{"ben@acme.example", "cleo@acme.example"}
 			for i := range 3 {
 				from, to, subject := start.Add(time.Duration(i)*time.Hour), start.Add(time.Duration(i+1)*time.Hour), fmt.Sprint("plan ", i)
-				id, err := c.graph.Invite("ana@acme.example", subject, from, to, "ben@acme.example", "cleo@acme.example")
+				id, err := c.graph.Invite("ana@acme.example", subject, from, to, guests...)
 				require.NoError(t, err)
 				uid := c.outlook("GET", "ana", "/events/"+id, nil)["iCalUId"].(string)
-				c.ex.Receive("ben@acme.example", uid, "ana@acme.example", subject, from, to, "ben@acme.example", "cleo@acme.example")
+				c.ex.Receive(guests[0], uid, "ana@acme.example", subject, from, to, guests...)
+				c.google.Receive(guests[1], uid, "ana@acme.example", subject, from, to, guests...)
 			}
 			invited := c.graph.Ledger()
 			c.settle(order...)
@@ -258,16 +280,43 @@ func TestSharedMeetingsAcrossSystems(t *testing.T) {
 					require.NoError(t, c.crm.Remove("AppointmentCollection", a["ObjectID"].(string)))
 				}
 			}
-			c.ex.Discard("ben@acme.example", c.ex.Subjects("ben@acme.example")["plan 1"])
+			c.ex.Discard(guests[0], c.ex.Subjects(guests[0])["plan 1"])
+			c.google.Discard(guests[1], c.google.Subjects(guests[1])["plan 2"])
 			c.settle(order...)
 			require.Equal(t, invited, c.graph.Ledger(), "a message was sent that no user has sent")
 			require.Empty(t, c.ex.Ledger())
+			require.Empty(t, c.google.Ledger())
 			require.Equal(t, 3, c.meetings("ana"))
-			require.Equal(t, 3, c.meetings("cleo"))
-			require.Len(t, c.ex.Subjects("ben@acme.example"), 2)
+			require.Len(t, c.ex.Subjects(guests[0]), 2)
+			require.Len(t, c.google.Subjects(guests[1]), 2)
 			require.Empty(t, c.ex.Unknown())
+			require.Empty(t, c.google.Unknown())
+			require.Empty(t, c.graph.Unknown())
 		})
 	}
+}
+
+func TestGoogleContactsBothWays(t *testing.T) {
+	c := newCloud(t, "cleo@google")
+	_, err := c.crm.Seed("ContactCollection", c4ctest.Props{"LastName": "Ito", "FirstName": "Kei", "Email": "kei@x.example"})
+	require.NoError(t, err)
+	c.settle("cleo")
+	right := c.pairs["cleo"].Right
+	p, err := right.List(t.Context(), connectors.KindContact, "", 10)
+	require.NoError(t, err)
+	require.Len(t, p.IDs, 1)
+	rs, err := right.Get(t.Context(), connectors.KindContact, p.IDs)
+	require.NoError(t, err)
+	r := rs[0].Record
+	require.Equal(t, "Kei Ito kei@x.example", r.Contact.GivenName+" "+r.Contact.FamilyName+" "+r.Contact.Email)
+	next := r.Clone()
+	next.Contact.FamilyName = "Ito-Berg"
+	ws, err := right.Update(t.Context(), connectors.KindContact, []connectors.Edit{{ID: r.ID, Rev: r.Rev, Record: next, Fields: []connectors.Field{connectors.FieldFamilyName}}})
+	require.NoError(t, err)
+	require.NoError(t, ws[0].Err)
+	c.google.Expire()
+	c.settle("cleo")
+	require.Equal(t, "Ito-Berg", c.crm.All("ContactCollection")[0]["LastName"])
 }
 
 func TestExchangeContactsBothWays(t *testing.T) {
