@@ -254,15 +254,12 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 	if err := ix.fits(c); err != nil {
 		return err
 	}
-	if len(c.Join) == 0 {
-		return nil
-	}
 	for _, m := range c.Join {
 		if err := m.valid(); err != nil {
 			return err
 		}
 	}
-	return nested(c.apply(Assignments{Memberships: ix.memberships()}).Memberships)
+	return ix.nested(c)
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

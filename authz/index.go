@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"fmt"
 	"hash/maphash"
 	"iter"
 	"runtime"
@@ -435,45 +434,4 @@ func (ix *index) roles() []RoleDefinition {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	return ix.defined
-}
-
-const maxTeamDepth = 10
-
-// nested refuses what newIndex would cut off or never end: teams in a circle
-// and teams nested too deeply.
-func nested(ms []Membership) error {
-	direct := make(map[Principal][]Principal)
-	for _, m := range ms {
-		direct[m.Member] = append(direct[m.Member], m.Team)
-	}
-	above := make(map[Principal]int, len(direct)) // teams above, once known
-	var measure func(p Principal, below int) (int, error)
-	measure = func(p Principal, below int) (int, error) {
-		if n, ok := above[p]; ok {
-			return n, nil
-		}
-		if below > maxTeamDepth {
-			return 0, fmt.Errorf("authz: membership: teams in a circle or nested deeper than %d, at %s", maxTeamDepth, p)
-		}
-		best := 0
-		for _, t := range direct[p] {
-			n, err := measure(t, below+1)
-			if err != nil {
-				return 0, err
-			}
-			best = max(best, n+1)
-		}
-		above[p] = best
-		return best, nil
-	}
-	for p := range direct {
-		n, err := measure(p, 0)
-		if err != nil {
-			return err
-		}
-		if n > maxTeamDepth {
-			return fmt.Errorf("authz: membership: teams nested deeper than %d above %s", maxTeamDepth, p)
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -80,4 +81,96 @@ func TestAfterIsWhatApplyMakes(t *testing.T) {
 		w.a.ix.apply(c)
 		require.Equal(rt, want, ask(w.a.ix))
 	})
+}
+
+// nested says whether memberships, all there are, are teams in a circle or
+// nested too deeply.
+func nested(ms []Membership) error {
+	direct := make(map[Principal][]Principal)
+	for _, m := range ms {
+		direct[m.Member] = append(direct[m.Member], m.Team)
+	}
+	above := make(map[Principal]int, len(direct)) // teams above, once known
+	var measure func(p Principal, below int) (int, error)
+	measure = func(p Principal, below int) (int, error) {
+		if n, ok := above[p]; ok {
+			return n, nil
+		}
+		if below > maxTeamDepth {
+			return 0, fmt.Errorf("authz: membership: teams in a circle or nested deeper than %d, at %s", maxTeamDepth, p)
+		}
+		best := 0
+		for _, t := range direct[p] {
+			n, err := measure(t, below+1)
+			if err != nil {
+				return 0, err
+			}
+			best = max(best, n+1)
+		}
+		above[p] = best
+		return best, nil
+	}
+	for p := range direct {
+		n, err := measure(p, 0)
+		if err != nil {
+			return err
+		}
+		if n > maxTeamDepth {
+			return fmt.Errorf("authz: membership: teams nested deeper than %d above %s", maxTeamDepth, p)
+		}
+	}
+	return nil
+}
+
+// What a change makes of teams is judged by the change as by all memberships.
+func TestTeamsAreJudgedByWhatChanges(t *testing.T) {
+	cat := fewCatalogue(t)
+	refused, made := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		ix := newIndex(cat, nil, nil, 0, nil)
+		who := make([]Principal, 14)
+		for i := range who {
+			who[i] = Principal{fmt.Sprint("team:", i)}
+		}
+		var all []Membership
+		for range rapid.IntRange(1, 12).Draw(rt, "changes") {
+			c := Change{Revision: ix.revision() + 1}
+			draw := func() Membership {
+				i := rapid.IntRange(0, len(who)-2).Draw(rt, "i")
+				m := Membership{who[i], who[rapid.IntRange(i+1, min(len(who)-1, i+3)).Draw(rt, "j")]}
+				if rapid.IntRange(0, 20).Draw(rt, "turned") == 0 {
+					m.Member, m.Team = m.Team, m.Member
+				}
+				return m
+			}
+			for range rapid.IntRange(0, 12).Draw(rt, "joins") {
+				c.Join = append(c.Join, draw())
+			}
+			for _, m := range append(slices.Clone(all), c.Join...) {
+				if rapid.IntRange(0, 8).Draw(rt, "leaves") == 0 {
+					c.Leave = append(c.Leave, m)
+				}
+			}
+			after := c.apply(Assignments{Memberships: all}).Memberships
+			want := nested(after)
+			require.Equal(rt, want == nil, ix.nested(c) == nil, "%v", want)
+			if want != nil {
+				refused++
+				continue
+			}
+			made++
+			ix.apply(c)
+			all = after
+			members := map[Membership]bool{}
+			for _, m := range all {
+				members[m] = true
+			}
+			for _, m := range ix.memberships() {
+				require.True(rt, members[m])
+			}
+			require.Len(rt, ix.memberships(), len(members))
+		}
+	})
+	require.Positive(t, refused)
+	require.Positive(t, made)
 }
