@@ -5,6 +5,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,15 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix.principals.next() // number 0 is nobody
 	ix.slab.words.next()
 	ix.catalogue.Store(c)
-	return ix.apply(Change{Revision: revision, Add: as, Join: ms})
+	ix.apply(Change{Revision: revision, Join: ms})
+	f := &filling{ix: ix, c: c}
+	for i := range as {
+		f.place(&as[i])
+	}
+	if err := f.done(); err != nil {
+		panic(err)
+	}
+	return ix
 }
 
 func (ix *index) revision() uint64 { return ix.rev.Load() }
@@ -100,7 +109,7 @@ func (ix *index) know(name string) *holder {
 	}
 	n, p := ix.principals.next()
 	ix.slab.words.next()
-	p.name, p.number = name, n
+	p.name, p.number = strings.Clone(name), n
 	ix.who.put(maphash.String(ix.seed, name), n)
 	return p
 }
@@ -181,7 +190,7 @@ func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) 
 // the question, as a deny does.
 func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, q *question, f *found) bool {
 	e := &b.holdings[i]
-	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.details[i], q) {
+	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.asides[i].detail, q) {
 		return false
 	}
 	if e.flags&isDeny != 0 {
@@ -259,7 +268,7 @@ func (ix *index) spell(f found, path string, d *Decision) {
 		return
 	}
 	e := &f.b.holdings[f.i]
-	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.ids[f.i]
+	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.asides[f.i].id
 	d.Role = Role{ix.catalogue.Load().roleName(e.role)}
 	d.On = Resource{prefix(path, int(e.level))}
 }
@@ -291,7 +300,7 @@ func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, in Cont
 		v := ix.runOf(holder)
 		for i, x := range v.holdings {
 			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && x.level < at.known && at.at[x.level] == x.node &&
-				ix.counts(x, v.details[i], &q) {
+				ix.counts(x, v.asides[i].detail, &q) {
 				return true
 			}
 		}
@@ -334,8 +343,8 @@ func (ix *index) heldBy(p Principal) []Authorization {
 // whole puts an Authorization together again.
 func (ix *index) whole(who *holder, v view, i int) Authorization {
 	e := v.holdings[i]
-	d := v.details[i]
-	x := Authorization{ID: v.ids[i], Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
+	d := v.asides[i].detail
+	x := Authorization{ID: v.asides[i].id, Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
 		From: d.from, Until: d.until, GrantedBy: d.grantedBy, Reason: d.reason, Condition: d.condition, Pending: d.pending, ApprovedBy: d.approvedBy}
 	if e.flags&isDeny != 0 {
 		x.Effect = Deny
@@ -366,7 +375,7 @@ func (ix *index) get(id uuid.UUID) (Authorization, bool) {
 	}
 	who := ix.principals.at(ix.auths[n].principal)
 	v := ix.runOf(who)
-	return ix.whole(who, v, slices.Index(v.ids, id)), true
+	return ix.whole(who, v, v.of(id)), true
 }
 
 // has says whether an id is in use.
@@ -384,8 +393,8 @@ func (ix *index) number(id uuid.UUID) uint32 {
 			return 0
 		}
 		v := ix.runOf(ix.principals.at(ix.auths[n].principal))
-		for i := range v.auths {
-			if v.auths[i] == n && v.ids[i] == id {
+		for i := range v.asides {
+			if a := &v.asides[i]; a.auth == n && a.id == id {
 				return n
 			}
 		}

@@ -45,13 +45,19 @@ const (
 	blockSize = 1 << 16
 )
 
-// block holds runs. What a check does not read, or of one entry at most, lies
-// apart: ten holdings are little more than a line of a processor's cache.
+// aside is of an Authorization what a check does not read, or of one entry at
+// most. It lies apart: ten holdings are little more than a line of a processor's
+// cache.
+type aside struct {
+	id     uuid.UUID
+	detail *detail
+	auth   uint32 // its number among all
+}
+
+// block holds runs.
 type block struct {
 	holdings []holding
-	ids      []uuid.UUID
-	auths    []uint32 // their numbers among all
-	details  []*detail
+	asides   []aside
 	owners   []*holder // of the runs written here, those that moved on included
 	used     int
 	live     int
@@ -111,7 +117,7 @@ func (s *slab) room(n int) *block {
 		}
 	}
 	size := max(n, min(64<<min(2*len(dir), 20), blockSize))
-	b := &block{holdings: make([]holding, size), ids: make([]uuid.UUID, size), auths: make([]uint32, size), details: make([]*detail, size)}
+	b := &block{holdings: make([]holding, size), asides: make([]aside, size)}
 	p := new(atomic.Pointer[block])
 	p.Store(b)
 	dir = append(slices.Clone(dir), p)
@@ -127,7 +133,7 @@ func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 	n := old.length() + extra
 	b := s.room(n)
 	at := b.used
-	v := view{b.holdings[at : at : at+n], b.ids[at : at : at+n], b.auths[at : at : at+n], b.details[at : at : at+n]}
+	v := view{b.holdings[at : at : at+n], b.asides[at : at : at+n]}
 	if old.length() > 0 {
 		v = v.append(s.get(old).view(old))
 	}
@@ -185,35 +191,36 @@ func (s *slab) vacate(i int, b *block) {
 
 func (b *block) put(at int, v view) {
 	copy(b.holdings[at:], v.holdings)
-	copy(b.ids[at:], v.ids)
-	copy(b.auths[at:], v.auths)
-	copy(b.details[at:], v.details)
+	copy(b.asides[at:], v.asides)
 }
 
 func (b *block) view(r run) view {
 	i, j := r.offset(), r.offset()+r.length()
-	return view{b.holdings[i:j], b.ids[i:j], b.auths[i:j], b.details[i:j]}
+	return view{b.holdings[i:j], b.asides[i:j]}
 }
 
 // view is a run spread out.
 type view struct {
 	holdings []holding
-	ids      []uuid.UUID
-	auths    []uint32
-	details  []*detail
+	asides   []aside
 }
 
 func (v view) append(o view) view {
-	return view{append(v.holdings, o.holdings...), append(v.ids, o.ids...), append(v.auths, o.auths...), append(v.details, o.details...)}
+	return view{append(v.holdings, o.holdings...), append(v.asides, o.asides...)}
 }
 
 // insert puts an entry where its node belongs.
-func (v view) insert(e holding, id uuid.UUID, auth uint32, d *detail) view {
+func (v view) insert(e holding, a aside) view {
 	i, _ := slices.BinarySearchFunc(v.holdings, e.node, func(e holding, n uint32) int { return cmp.Compare(e.node, n) })
-	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.ids, i, id), slices.Insert(v.auths, i, auth), slices.Insert(v.details, i, d)}
+	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.asides, i, a)}
 }
 
 // remove takes out an entry.
 func (v view) remove(i int) view {
-	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.ids, i, i+1), slices.Delete(v.auths, i, i+1), slices.Delete(v.details, i, i+1)}
+	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.asides, i, i+1)}
+}
+
+// of returns where an id is, -1 if nowhere.
+func (v view) of(id uuid.UUID) int {
+	return slices.IndexFunc(v.asides, func(a aside) bool { return a.id == id })
 }

@@ -14,24 +14,19 @@ import (
 
 var errRow = errors.New("a row cannot be read")
 
-// parser reads assignments from packed text. Names come again and again, so
-// that it remembers what it has checked; equal names then share one string.
+// parser reads assignments. What it returns shares its texts with what it read.
 type parser struct {
-	principals memo[authz.Principal]
-	roles      memo[authz.Role]
-	parents    memo[authz.Resource]
+	roles map[string]authz.Role // to parse one takes long, and there are few
 }
 
-func newParser() *parser {
-	p := &parser{principals: newMemo(authz.ParsePrincipal), roles: newMemo(authz.ParseRole)}
-	p.parents = newMemo(p.resource)
-	return p
-}
+func newParser() *parser { return &parser{roles: map[string]authz.Role{}} }
 
-// next reads the first row and returns what follows it. What it returns keeps
-// none of the text alive.
+// fields are the columns of an assignment as texts.
+type fields [12]string
+
+// next reads the first row of a packed text and returns what follows it.
 func (p *parser) next(text string) (x authz.Authorization, rest string, err error) {
-	var f [12]string
+	var f fields
 	for i := range f {
 		end := strings.IndexByte(text, 31)
 		if end < 0 {
@@ -39,36 +34,41 @@ func (p *parser) next(text string) (x authz.Authorization, rest string, err erro
 		}
 		f[i], text = text[:end], text[end+1:]
 	}
-	fail := func(err error) (authz.Authorization, string, error) {
-		return authz.Authorization{}, "", fmt.Errorf("authorization %.40q: %w", f[0], err)
-	}
 	reason, err1 := strconv.ParseUint(f[10], 10, 31)
 	condition, err2 := strconv.ParseUint(f[11], 10, 31)
 	size := reason + condition
 	if err1 != nil || err2 != nil || uint64(len(text)) < size {
-		return fail(errRow)
+		return x, "", f.fail(errRow)
 	}
-	x.Reason, x.Condition = strings.Clone(text[:reason]), strings.Clone(text[reason:size])
+	f[10], f[11] = text[:reason], text[reason:size]
 	switch text = text[size:]; {
 	case len(text) > 1 && text[0] == 30:
 		rest = text[1:]
 	case text != "":
-		return fail(errRow)
+		return x, "", f.fail(errRow)
 	}
+	return x, rest, p.row(&f, &x)
+}
+
+func (f *fields) fail(err error) error { return fmt.Errorf("authorization %.40q: %w", f[0], err) }
+
+// row reads an assignment.
+func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
+	x.Reason, x.Condition = f[10], f[11]
 	if len(f[0]) != 36 {
-		return fail(errRow)
+		return f.fail(errRow)
 	}
 	if x.ID, err = uuid.Parse(f[0]); err != nil {
-		return fail(err)
+		return f.fail(err)
 	}
-	if x.Principal, err = p.principals.get(f[1]); err != nil {
-		return fail(err)
+	if x.Principal, err = authz.ParsePrincipal(f[1]); err != nil {
+		return f.fail(err)
 	}
-	if x.Role, err = p.roles.get(f[2]); err != nil {
-		return fail(err)
+	if x.Role, err = p.role(f[2]); err != nil {
+		return f.fail(err)
 	}
-	if x.Resource, err = p.resource(f[3]); err != nil {
-		return fail(err)
+	if x.Resource, err = authz.ParseResource(f[3]); err != nil {
+		return f.fail(err)
 	}
 	switch f[4] {
 	case "1":
@@ -76,52 +76,48 @@ func (p *parser) next(text string) (x authz.Authorization, rest string, err erro
 	case "2":
 		x.Effect = authz.Deny
 	default:
-		return fail(errors.New("effect: want 1 or 2"))
+		return f.fail(errors.New("effect: want 1 or 2"))
 	}
 	if x.From, err = unstamp(f[5]); err != nil {
-		return fail(err)
+		return f.fail(err)
 	}
 	if x.Until, err = unstamp(f[6]); err != nil {
-		return fail(err)
+		return f.fail(err)
 	}
-	if x.GrantedBy, err = p.perhaps(f[7]); err != nil {
-		return fail(err)
+	if x.GrantedBy, err = perhaps(f[7]); err != nil {
+		return f.fail(err)
 	}
 	switch f[8] {
 	case "0":
 	case "1":
 		x.Pending = true
 	default:
-		return fail(errors.New("pending: want 0 or 1"))
+		return f.fail(errors.New("pending: want 0 or 1"))
 	}
-	if x.ApprovedBy, err = p.perhaps(f[9]); err != nil {
-		return fail(err)
+	if x.ApprovedBy, err = perhaps(f[9]); err != nil {
+		return f.fail(err)
 	}
-	return x, rest, nil
+	return nil
 }
 
-func (p *parser) principal(s string) (authz.Principal, error) { return p.principals.get(s) }
+func (p *parser) role(s string) (authz.Role, error) {
+	r, known := p.roles[s]
+	if known {
+		return r, nil
+	}
+	r, err := authz.ParseRole(strings.Clone(s))
+	if err == nil {
+		p.roles[r.String()] = r
+	}
+	return r, err
+}
 
 // perhaps reads a principal that may be nobody.
-func (p *parser) perhaps(s string) (authz.Principal, error) {
+func perhaps(s string) (authz.Principal, error) {
 	if s == "" {
 		return authz.Principal{}, nil
 	}
-	return p.principals.get(s)
-}
-
-// resource reads a path. Many resources are below one, which is then checked
-// once, as are those above it: the path is right if the child of that name has
-// that path.
-func (p *parser) resource(s string) (authz.Resource, error) {
-	if i := strings.LastIndexByte(s, '/'); i > 0 && strings.IndexByte(s[i:], '%') < 0 {
-		if up, err := p.parents.get(s[:i]); err == nil {
-			if r, err := up.Child(s[i+1:]); err == nil && r.String() == s {
-				return r, nil
-			}
-		}
-	}
-	return authz.ParseResource(strings.Clone(s))
+	return authz.ParsePrincipal(s)
 }
 
 func unstamp(s string) (time.Time, error) {
@@ -130,35 +126,4 @@ func unstamp(s string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	return t.UTC(), err
-}
-
-// memo remembers results of a parse function, up to some size.
-type memo[T any] struct {
-	parse func(string) (T, error)
-	known map[string]T
-	size  int
-}
-
-// memoSize is in bytes of names.
-const memoSize = 16 << 20
-
-func newMemo[T any](parse func(string) (T, error)) memo[T] {
-	return memo[T]{parse: parse, known: map[string]T{}}
-}
-
-func (m *memo[T]) get(s string) (T, error) {
-	if v, ok := m.known[s]; ok {
-		return v, nil
-	}
-	s = strings.Clone(s)
-	v, err := m.parse(s)
-	if err != nil {
-		return v, err
-	}
-	if m.size += len(s); m.size > memoSize {
-		clear(m.known)
-		m.size = len(s)
-	}
-	m.known[s] = v
-	return v, nil
 }
