@@ -70,7 +70,9 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix.apply(Change{Revision: revision, Join: ms})
 	f := &filling{ix: ix, c: c}
 	for i := range as {
-		f.place(&as[i])
+		if err := f.place(&as[i]); err != nil {
+			panic(err)
+		}
 	}
 	if err := f.done(); err != nil {
 		panic(err)
@@ -82,8 +84,10 @@ func (ix *index) revision() uint64 { return ix.rev.Load() }
 func (ix *index) cat() *catalogue  { return ix.catalogue.Load() }
 
 // find returns a principal that the index knows, or nil.
-func (ix *index) find(name string) *holder {
-	for pr := ix.who.probe(maphash.String(ix.seed, name)); ; {
+func (ix *index) find(name string) *holder { return ix.findBy(maphash.String(ix.seed, name), name) }
+
+func (ix *index) findBy(hash uint64, name string) *holder {
+	for pr := ix.who.probe(hash); ; {
 		n := pr.next()
 		if n == 0 {
 			return nil
@@ -103,14 +107,16 @@ func (ix *index) numberOf(name string) uint32 {
 }
 
 // know returns a principal, made if need be.
-func (ix *index) know(name string) *holder {
-	if p := ix.find(name); p != nil {
+func (ix *index) know(name string) *holder { return ix.knowBy(maphash.String(ix.seed, name), name) }
+
+func (ix *index) knowBy(hash uint64, name string) *holder {
+	if p := ix.findBy(hash, name); p != nil {
 		return p
 	}
 	n, p := ix.principals.next()
 	ix.slab.words.next()
 	p.name, p.number = strings.Clone(name), n
-	ix.who.put(maphash.String(ix.seed, name), n)
+	ix.who.put(hash, n)
 	return p
 }
 
@@ -387,7 +393,11 @@ func (ix *index) has(id uuid.UUID) bool {
 
 // number returns the number of an Authorization, 0 if there is none. Under mu.
 func (ix *index) number(id uuid.UUID) uint32 {
-	for pr := ix.byID.probe(maphash.Bytes(ix.seed, id[:])); ; {
+	return ix.numberBy(maphash.Bytes(ix.seed, id[:]), id)
+}
+
+func (ix *index) numberBy(hash uint64, id uuid.UUID) uint32 {
+	for pr := ix.byID.probe(hash); ; {
 		n := pr.next()
 		if n == 0 {
 			return 0

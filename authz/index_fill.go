@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
 
 // filling is an index that nobody asks yet. What it is given comes one by one,
 // in any order, and is put in its place at the end: each run is written once.
+//
+// Where there is much, most of the time goes by waiting for memory. So it is
+// done in batches, and all that a batch will need is looked at first, in steps in
+// which nothing waits for anything else of the step.
 type filling struct {
-	ix   *index
-	c    *catalogue
-	rows [][]arrival // pieces, so that none is moved
-	n    int
+	ix      *index
+	c       *catalogue
+	waiting []Authorization
+	rows    [][]arrival // pieces, so that none is moved
+	n       int
+	seen    uint64 // what was looked at, so that looking is not left out
 }
 
 // arrival is an Authorization on its way into a run.
@@ -25,7 +32,10 @@ type arrival struct {
 	beside aside
 }
 
-const fillPiece = 1 << 14
+const (
+	fillBatch = 1 << 8
+	fillPiece = 1 << 14
+)
 
 // add takes in an Authorization, checked for all but that its id is its own and
 // that its principal holds no more than a run can name.
@@ -33,28 +43,64 @@ func (f *filling) add(x *Authorization) error {
 	if err := f.c.known(*x); err != nil {
 		return fmt.Errorf("%s: %w", x.ID, err)
 	}
-	if f.ix.tree.names.used+len(x.Resource.path) > maxText {
-		return errNames
-	}
-	f.place(x)
-	return nil
+	return f.place(x)
 }
 
-func (f *filling) place(x *Authorization) {
-	ix := f.ix
-	if len(f.rows) == 0 || len(f.rows[len(f.rows)-1]) == fillPiece {
-		f.rows = append(f.rows, make([]arrival, 0, fillPiece))
+func (f *filling) place(x *Authorization) error {
+	if f.waiting = append(f.waiting, *x); len(f.waiting) < fillBatch {
+		return nil
 	}
-	r := arrival{holding: flagged(x), who: ix.know(x.Principal.name).number, beside: aside{id: x.ID, detail: ix.detail(x)}}
-	r.node = ix.tree.add(x.Resource.path)
-	r.role, r.level = f.c.number16[x.Role.name], ix.tree.nodes.at(r.node).depth
-	last := &f.rows[len(f.rows)-1]
-	*last = append(*last, r)
-	f.n++
+	return f.batch()
+}
+
+// batch gives those that wait their numbers.
+func (f *filling) batch() error {
+	ix, t := f.ix, f.ix.tree
+	var who, on [fillBatch]uint64
+	var whoAt, onAt [fillBatch]uint32
+	for i := range f.waiting {
+		x := &f.waiting[i]
+		who[i], on[i] = maphash.String(ix.seed, x.Principal.name), maphash.String(ix.seed, x.Resource.path)
+		whoAt[i], onAt[i] = ix.who.peek(who[i]), t.slots.peek(on[i])
+		if up := strings.LastIndexByte(x.Resource.path, '/'); up > 0 {
+			f.seen += uint64(t.slots.peek(maphash.String(ix.seed, x.Resource.path[:up])))
+		}
+	}
+	for i := range f.waiting {
+		f.seen += uint64(len(ix.principals.at(whoAt[i]).name)) + uint64(t.nodes.at(onAt[i]).name)
+	}
+	for i := range f.waiting {
+		if name := ix.principals.at(whoAt[i]).name; name != "" {
+			f.seen += uint64(name[0])
+		}
+		if n := t.nodes.at(onAt[i]); n.length > 0 {
+			f.seen += uint64(t.names.get(n.name, n.length)[0])
+		}
+	}
+	for i := range f.waiting {
+		x := &f.waiting[i]
+		if t.names.used+len(x.Resource.path) > maxText {
+			return errNames
+		}
+		if len(f.rows) == 0 || len(f.rows[len(f.rows)-1]) == fillPiece {
+			f.rows = append(f.rows, make([]arrival, 0, fillPiece))
+		}
+		r := arrival{holding: flagged(x), who: ix.knowBy(who[i], x.Principal.name).number, beside: aside{id: x.ID, detail: ix.detail(x)}}
+		r.node = t.addBy(on[i], x.Resource.path)
+		r.role, r.level = f.c.number16[x.Role.name], t.nodes.at(r.node).depth
+		last := &f.rows[len(f.rows)-1]
+		*last = append(*last, r)
+		f.n++
+	}
+	f.waiting = f.waiting[:0]
+	return nil
 }
 
 // done writes the runs.
 func (f *filling) done() error {
+	if err := f.batch(); err != nil {
+		return err
+	}
 	ix := f.ix
 	// Rows by principal: where each one's begin, and then which they are.
 	at := make([]uint32, ix.principals.size()+1)
@@ -79,41 +125,53 @@ func (f *filling) done() error {
 	}
 	ix.auths = slices.Grow(ix.auths, f.n)
 	ix.byID.room(f.n)
-	var run []arrival
+	var some []arrival // whole runs, some hundred entries
 	for who := range at[1:] {
-		if at[who] == at[who+1] {
-			continue
-		}
-		run = run[:0]
 		for _, i := range order[at[who]:at[who+1]] {
-			run = append(run, f.rows[i/fillPiece][i%fillPiece])
+			some = append(some, f.rows[i/fillPiece][i%fillPiece])
 		}
-		slices.SortFunc(run, func(a, b arrival) int { return cmp.Compare(a.node, b.node) })
-		if err := ix.fill(ix.principals.at(uint32(who)), run); err != nil {
-			return err
+		if len(some) >= fillBatch || who == len(at)-2 {
+			if err := f.write(some); err != nil {
+				return err
+			}
+			some = some[:0]
 		}
 	}
 	f.rows, f.n = nil, 0
 	return nil
 }
 
-// fill writes the run of a principal that has none.
-func (ix *index) fill(p *holder, rows []arrival) error {
-	b := ix.slab.room(len(rows))
-	at := b.used
-	for i, r := range rows {
-		r.beside.auth = ix.enlist(p.number, r.node)
-		b.holdings[at+i], b.asides[at+i] = r.holding, r.beside
+// write writes whole runs of principals that have none, one after another.
+func (f *filling) write(some []arrival) error {
+	ix := f.ix
+	for i := range some {
+		f.seen += uint64(ix.byID.peek(maphash.Bytes(ix.seed, some[i].beside.id[:]))) + uint64(ix.auths[ix.tree.below[some[i].node].auths].next)
 	}
-	b.used += len(rows)
-	b.owners = append(b.owners, p)
-	ix.slab.publish(p, newRun(ix.slab.top, at, len(rows)))
-	for i := range rows {
-		a := &b.asides[at+i]
-		if a.id == uuid.Nil || ix.number(a.id) != 0 {
-			return usedTwice(a.id)
+	for len(some) > 0 {
+		n := 1
+		for n < len(some) && some[n].who == some[0].who {
+			n++
 		}
-		ix.byID.put(maphash.Bytes(ix.seed, a.id[:]), a.auth)
+		slices.SortFunc(some[:n], func(a, b arrival) int { return cmp.Compare(a.node, b.node) })
+		p := ix.principals.at(some[0].who)
+		b := ix.slab.room(n)
+		at := b.used
+		for i := range some[:n] {
+			r := &some[i]
+			r.beside.auth = ix.enlist(r.who, r.node)
+			b.holdings[at+i], b.asides[at+i] = r.holding, r.beside
+		}
+		b.used += n
+		b.owners = append(b.owners, p)
+		ix.slab.publish(p, newRun(ix.slab.top, at, n))
+		for i := range some[:n] {
+			id, hash := some[i].beside.id, maphash.Bytes(ix.seed, some[i].beside.id[:])
+			if id == uuid.Nil || ix.numberBy(hash, id) != 0 {
+				return usedTwice(id)
+			}
+			ix.byID.put(hash, some[i].beside.auth)
+		}
+		some = some[n:]
 	}
 	return nil
 }
