@@ -271,16 +271,22 @@ func (ix *index) detailOf(x *Authorization) *detail {
 // detail returns what agrees with an Authorization, made if it was not made
 // lately.
 func (ix *index) detail(x *Authorization) *detail {
-	d := *ix.detailOf(x)
-	if ix.last != nil && *ix.last == d {
-		return ix.last
+	if l := ix.last; l != nil && l.of(x) {
+		return l
 	}
+	d := *ix.detailOf(x)
 	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
 	if *slot == nil || **slot != d {
 		*slot = ix.own(&d)
 	}
 	ix.last = *slot
 	return ix.last
+}
+
+// of says whether this is the detail of an Authorization.
+func (d *detail) of(x *Authorization) bool {
+	return d.from == x.From && d.until == x.Until && d.grantedBy == x.GrantedBy && d.reason == x.Reason && d.condition == x.Condition &&
+		d.pending == x.Pending && d.approvedBy == x.ApprovedBy
 }
 
 // own returns a copy that shares no text with what it was read from.

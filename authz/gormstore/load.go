@@ -58,7 +58,7 @@ func (t transaction) assignments(d *dialect, each func(authz.Authorization) erro
 	text := packed(d)
 	for last := ""; ; {
 		var n int
-		var rows string
+		var rows []byte
 		if err := t.row(text, last, loadPage).Scan(&n, &last, &rows); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (t transaction) assignments(d *dialect, each func(authz.Authorization) erro
 			}
 			rows = rest
 		}
-		if rows != "" {
+		if len(rows) > 0 {
 			return errRow
 		}
 		if n < loadPage {

@@ -1,6 +1,7 @@
 package gormstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,38 +15,58 @@ import (
 
 var errRow = errors.New("a row cannot be read")
 
-// parser reads assignments. What it returns shares its texts with what it read.
+// parser reads assignments. Their texts it writes one after another into pieces
+// of memory, so that there are few of those.
 type parser struct {
 	roles map[string]authz.Role // to parse one takes long, and there are few
+	giver authz.Principal       // the last one: most are given by few
+	texts strings.Builder
 }
 
 func newParser() *parser { return &parser{roles: map[string]authz.Role{}} }
 
+// textPiece is in bytes. Whoever keeps one text keeps a piece.
+const textPiece = 1 << 14
+
+// text returns a text of its own.
+func (p *parser) text(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if p.texts.Cap()-p.texts.Len() < len(b) {
+		p.texts.Reset()
+		p.texts.Grow(max(textPiece, len(b)))
+	}
+	at := p.texts.Len()
+	p.texts.Write(b)
+	return p.texts.String()[at:]
+}
+
 // fields are the columns of an assignment as texts.
-type fields [12]string
+type fields [12][]byte
 
 // next reads the first row of a packed text and returns what follows it.
-func (p *parser) next(text string) (x authz.Authorization, rest string, err error) {
+func (p *parser) next(text []byte) (x authz.Authorization, rest []byte, err error) {
 	var f fields
 	for i := range f {
-		end := strings.IndexByte(text, 31)
+		end := bytes.IndexByte(text, 31)
 		if end < 0 {
-			return x, "", errRow
+			return x, nil, errRow
 		}
 		f[i], text = text[:end], text[end+1:]
 	}
-	reason, err1 := strconv.ParseUint(f[10], 10, 31)
-	condition, err2 := strconv.ParseUint(f[11], 10, 31)
+	reason, err1 := strconv.ParseUint(string(f[10]), 10, 31)
+	condition, err2 := strconv.ParseUint(string(f[11]), 10, 31)
 	size := reason + condition
 	if err1 != nil || err2 != nil || uint64(len(text)) < size {
-		return x, "", f.fail(errRow)
+		return x, nil, f.fail(errRow)
 	}
 	f[10], f[11] = text[:reason], text[reason:size]
 	switch text = text[size:]; {
 	case len(text) > 1 && text[0] == 30:
 		rest = text[1:]
-	case text != "":
-		return x, "", f.fail(errRow)
+	case len(text) > 0:
+		return x, nil, f.fail(errRow)
 	}
 	return x, rest, p.row(&f, &x)
 }
@@ -54,23 +75,23 @@ func (f *fields) fail(err error) error { return fmt.Errorf("authorization %.40q:
 
 // row reads an assignment.
 func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
-	x.Reason, x.Condition = f[10], f[11]
+	x.Reason, x.Condition = p.text(f[10]), p.text(f[11])
 	if len(f[0]) != 36 {
 		return f.fail(errRow)
 	}
-	if x.ID, err = uuid.Parse(f[0]); err != nil {
+	if x.ID, err = uuid.ParseBytes(f[0]); err != nil {
 		return f.fail(err)
 	}
-	if x.Principal, err = authz.ParsePrincipal(f[1]); err != nil {
+	if x.Principal, err = authz.ParsePrincipal(p.text(f[1])); err != nil {
 		return f.fail(err)
 	}
 	if x.Role, err = p.role(f[2]); err != nil {
 		return f.fail(err)
 	}
-	if x.Resource, err = authz.ParseResource(f[3]); err != nil {
+	if x.Resource, err = authz.ParseResource(p.text(f[3])); err != nil {
 		return f.fail(err)
 	}
-	switch f[4] {
+	switch string(f[4]) {
 	case "1":
 		x.Effect = authz.Allow
 	case "2":
@@ -84,28 +105,28 @@ func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
 	if x.Until, err = unstamp(f[6]); err != nil {
 		return f.fail(err)
 	}
-	if x.GrantedBy, err = perhaps(f[7]); err != nil {
+	if x.GrantedBy, err = p.perhaps(f[7]); err != nil {
 		return f.fail(err)
 	}
-	switch f[8] {
+	switch string(f[8]) {
 	case "0":
 	case "1":
 		x.Pending = true
 	default:
 		return f.fail(errors.New("pending: want 0 or 1"))
 	}
-	if x.ApprovedBy, err = perhaps(f[9]); err != nil {
+	if x.ApprovedBy, err = p.perhaps(f[9]); err != nil {
 		return f.fail(err)
 	}
 	return nil
 }
 
-func (p *parser) role(s string) (authz.Role, error) {
-	r, known := p.roles[s]
+func (p *parser) role(b []byte) (authz.Role, error) {
+	r, known := p.roles[string(b)]
 	if known {
 		return r, nil
 	}
-	r, err := authz.ParseRole(strings.Clone(s))
+	r, err := authz.ParseRole(string(b))
 	if err == nil {
 		p.roles[r.String()] = r
 	}
@@ -113,17 +134,23 @@ func (p *parser) role(s string) (authz.Role, error) {
 }
 
 // perhaps reads a principal that may be nobody.
-func perhaps(s string) (authz.Principal, error) {
-	if s == "" {
-		return authz.Principal{}, nil
+func (p *parser) perhaps(b []byte) (who authz.Principal, err error) {
+	switch {
+	case len(b) == 0:
+		return who, nil
+	case string(b) == p.giver.String():
+		return p.giver, nil
 	}
-	return authz.ParsePrincipal(s)
+	if who, err = authz.ParsePrincipal(string(b)); err == nil {
+		p.giver = who
+	}
+	return who, err
 }
 
-func unstamp(s string) (time.Time, error) {
-	if s == "" {
+func unstamp(b []byte) (time.Time, error) {
+	if len(b) == 0 {
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := time.Parse(time.RFC3339Nano, string(b))
 	return t.UTC(), err
 }

@@ -42,22 +42,13 @@ func (t transaction) step(p *parser, each func(authz.Authorization) error) (can 
 }
 
 func walk(ctx context.Context, rows stepper, p *parser, each func(authz.Authorization) error) error {
-	const piece = 1 << 16 // bytes of text that rows share
-	var text strings.Builder
-	var at [len(fields{}) + 1]int
+	var f fields
 	for n := 0; rows.Step(); n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var f fields
-		at[0] = text.Len()
 		for i := range f {
-			text.Write(rows.ColumnRawText(i))
-			at[i+1] = text.Len()
-		}
-		all := text.String()
-		for i := range f {
-			f[i] = all[at[i]:at[i+1]]
+			f[i] = rows.ColumnRawText(i)
 		}
 		var x authz.Authorization
 		if err := p.row(&f, &x); err != nil {
@@ -65,10 +56,6 @@ func walk(ctx context.Context, rows stepper, p *parser, each func(authz.Authoriz
 		}
 		if err := each(x); err != nil {
 			return err
-		}
-		if text.Cap()-text.Len() < piece/16 {
-			text.Reset()
-			text.Grow(piece)
 		}
 	}
 	return rows.Err()
