@@ -17,16 +17,21 @@ import (
 // and go on beside a change, which is written first and published in one stroke.
 // Changes come one at a time.
 type index struct {
-	catalogue   atomic.Pointer[catalogue]
-	rev         atomic.Uint64
-	begun, done atomic.Uint64 // changes that are being published, and that were
-	now         func() time.Time
-
+	// What every check reads and changes of Authorizations leave alone. What they
+	// write lies elsewhere: whoever reads beside a writer would wait for each
+	// line of memory that both need.
+	catalogue  atomic.Pointer[catalogue]
+	now        func() time.Time
 	seed       maphash.Seed
+	tree       *tree
 	principals chunked[holder]
 	who        table // their names
-	tree       *tree
 	slab       slab
+
+	_           apart
+	rev         atomic.Uint64
+	begun, done atomic.Uint64 // changes that are being published, and that were
+	_           apart
 
 	mu      sync.RWMutex // for what follows, and for tree.below: changes against lists
 	auths   []auth       // by number
@@ -40,7 +45,12 @@ type index struct {
 	recent  [1024]*detail         // those made lately, to be shared
 	last    *detail
 	runs    []preparedRun // to be used again
+	seen    uint64        // what was looked at, so that looking is not left out
 }
+
+// apart keeps what is before it and what is after it on different lines of a
+// processor's cache, and on different pairs of lines where it fetches pairs.
+type apart [128]byte
 
 // holder is a principal that the index knows. It is never removed.
 type holder struct {
@@ -255,12 +265,14 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 // begin starts reading and returns the revision that is read. What was read
 // counts only if end says so: a change may be published meanwhile.
 func (ix *index) begin() (turn, rev uint64) {
-	for {
+	for n := 0; ; n++ {
 		turn = ix.done.Load()
 		if rev = ix.rev.Load(); ix.begun.Load() == turn {
 			return turn, rev
 		}
-		runtime.Gosched() // to a writer that waits for a processor
+		if n >= 100 { // it is long over, unless the writer waits for a processor
+			runtime.Gosched()
+		}
 	}
 }
 

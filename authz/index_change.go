@@ -139,7 +139,10 @@ func (ix *index) assign(todo *prepared, remove, add []Authorization) {
 		if len(x) == 0 {
 			x = add
 		}
-		ix.write(todo, ix.know(x[0].Principal.name), remove, add, one[:])
+		var l [1]looked
+		ix.look(x, l[:])
+		ix.lookFurther(x, l[:])
+		ix.write(todo, ix.knowBy(l[0].who, x[0].Principal.name), remove, add, one[:])
 		return
 	}
 	steps := make([]step, 0, len(remove)+len(add))
@@ -179,12 +182,19 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 			adds++
 		}
 	}
+	if len(steps) == 1 && adds == 1 {
+		if b, r, i := ix.slab.spare(p); b != nil {
+			b.holdings[i], b.asides[i] = ix.give(todo.catalogue, p, &add[steps[0].i])
+			todo.runs = append(todo.runs, preparedRun{p, r})
+			return
+		}
+	}
 	r := ix.slab.prepare(p, adds, func(v view) view {
 		for _, s := range steps {
 			if s.remove {
 				v = ix.take(v, remove[s.i].ID)
 			} else {
-				v = ix.give(todo.catalogue, p, v, &add[s.i])
+				v = v.insert(ix.give(todo.catalogue, p, &add[s.i]))
 			}
 		}
 		return v
@@ -192,13 +202,14 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 	todo.runs = append(todo.runs, preparedRun{p, r})
 }
 
-func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
+// give returns the entry of an Authorization, known to all but the run.
+func (ix *index) give(c *catalogue, p *holder, x *Authorization) (holding, aside) {
 	node := ix.tree.add(x.Resource.path)
 	n := ix.enlist(p.number, node)
 	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
 	e := flagged(x)
 	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
-	return v.insert(e, aside{x.ID, ix.detail(x), n})
+	return e, aside{x.ID, ix.detail(x), n}
 }
 
 // enlist gives a number to what a principal is given on a node.

@@ -5,24 +5,19 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 )
 
 // filling is an index that nobody asks yet. What it is given comes one by one,
 // in any order, and is put in its place at the end: each run is written once.
-//
-// Where there is much, most of the time goes by waiting for memory. So it is
-// done in batches, and all that a batch will need is looked at first, in steps in
-// which nothing waits for anything else of the step.
 type filling struct {
 	ix      *index
 	c       *catalogue
 	waiting []Authorization
 	rows    [][]arrival // pieces, so that none is moved
 	n       int
-	seen    uint64 // what was looked at, so that looking is not left out
+	looked  [fillBatch]looked
 }
 
 // arrival is an Authorization on its way into a run.
@@ -61,27 +56,7 @@ func (f *filling) batch() error {
 	if most := len(t.below) + fillBatch*MaxDepth; cap(t.below) < most {
 		t.below = slices.Grow(t.below, most)
 	}
-	var who, on [fillBatch]uint64
-	var whoAt, onAt [fillBatch]uint32
-	for i := range f.waiting {
-		x := &f.waiting[i]
-		who[i], on[i] = maphash.String(ix.seed, x.Principal.name), maphash.String(ix.seed, x.Resource.path)
-		whoAt[i], onAt[i] = ix.who.peek(who[i]), t.slots.peek(on[i])
-		if up := strings.LastIndexByte(x.Resource.path, '/'); up > 0 {
-			f.seen += uint64(t.slots.peek(maphash.String(ix.seed, x.Resource.path[:up])))
-		}
-	}
-	for i := range f.waiting {
-		f.seen += uint64(len(ix.principals.at(whoAt[i]).name)) + uint64(t.nodes.at(onAt[i]).name)
-	}
-	for i := range f.waiting {
-		if name := ix.principals.at(whoAt[i]).name; name != "" {
-			f.seen += uint64(name[0])
-		}
-		if n := t.nodes.at(onAt[i]); n.length > 0 {
-			f.seen += uint64(t.names.get(n.name, n.length)[0])
-		}
-	}
+	ix.look(f.waiting, f.looked[:])
 	for i := range f.waiting {
 		x := &f.waiting[i]
 		if t.names.used+len(x.Resource.path) > maxText {
@@ -90,8 +65,8 @@ func (f *filling) batch() error {
 		if len(f.rows) == 0 || len(f.rows[len(f.rows)-1]) == fillPiece {
 			f.rows = append(f.rows, make([]arrival, 0, fillPiece))
 		}
-		r := arrival{holding: flagged(x), who: ix.knowBy(who[i], x.Principal.name).number, beside: aside{id: x.ID, detail: ix.detail(x)}}
-		r.node = t.addBy(on[i], x.Resource.path)
+		r := arrival{holding: flagged(x), who: ix.knowBy(f.looked[i].who, x.Principal.name).number, beside: aside{id: x.ID, detail: ix.detail(x)}}
+		r.node = t.addBy(f.looked[i].on, x.Resource.path)
 		r.role, r.level = f.c.number16[x.Role.name], t.nodes.at(r.node).depth
 		last := &f.rows[len(f.rows)-1]
 		*last = append(*last, r)
@@ -151,7 +126,7 @@ func (f *filling) done() error {
 func (f *filling) write(some []arrival) error {
 	ix := f.ix
 	for i := range some {
-		f.seen += uint64(ix.byID.peek(maphash.Bytes(ix.seed, some[i].beside.id[:]))) + uint64(ix.auths[ix.tree.below[some[i].node].auths].next)
+		ix.seen += uint64(ix.byID.peek(maphash.Bytes(ix.seed, some[i].beside.id[:]))) + uint64(ix.auths[ix.tree.below[some[i].node].auths].next)
 	}
 	for len(some) > 0 {
 		n := 1
@@ -168,7 +143,7 @@ func (f *filling) write(some []arrival) error {
 			b.holdings[at+i], b.asides[at+i] = r.holding, r.beside
 		}
 		b.used += n
-		b.owners = append(b.owners, p)
+		b.owners = append(b.owners, p.number)
 		ix.slab.publish(p, newRun(ix.slab.top, at, n))
 		for i := range some[:n] {
 			id, hash := some[i].beside.id, maphash.Bytes(ix.seed, some[i].beside.id[:])

@@ -3,6 +3,7 @@ package authz
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -25,8 +26,9 @@ const (
 )
 
 // A run is what stands under one principal's name: holdings side by side, by
-// node. It is never changed: a change writes another run and publishes where it
-// is by one word, so that a reader has either the one or the other.
+// node if it is a long one. It is never changed: a change writes another run, or
+// writes on where a short one ends, and publishes where that is by one word, so
+// that a reader has either the one or the other.
 //
 //	1 bit: is in teams | 23 bits block | 24 bits offset | 16 bits length
 type run uint64
@@ -58,16 +60,22 @@ type aside struct {
 type block struct {
 	holdings []holding
 	asides   []aside
-	owners   []*holder // of the runs written here, those that moved on included
-	used     int
-	live     int
+	books
+}
+
+// books are what the writer knows of a block. They lie apart from what is read.
+type books struct {
+	_      apart
+	owners []uint32 // numbers of the principals of the runs written here, those that moved on included
+	used   int
+	live   int
 }
 
 // slab keeps all runs, many readers beside one writer.
 type slab struct {
 	words chunked[atomic.Uint64] // the run of each principal, by its number
 	dir   atomic.Pointer[[]*atomic.Pointer[block]]
-	top   int // the block that is written to
+	top   int // the block that is written to, seldom another one
 }
 
 // word returns the run of a principal.
@@ -109,15 +117,23 @@ func (s *slab) get(r run) *block { return (*s.dir.Load())[r.block()].Load() }
 
 // room returns a block with n free places, the top one or a new one.
 func (s *slab) room(n int) *block {
-	var dir []*atomic.Pointer[block]
 	if p := s.dir.Load(); p != nil {
-		dir = *p
-		if b := dir[s.top].Load(); b.used+n <= len(b.holdings) {
+		if b := (*p)[s.top].Load(); b.used+n <= len(b.holdings) {
 			return b
 		}
 	}
+	return s.grow(n)
+}
+
+// grow makes a new top block.
+func (s *slab) grow(n int) *block {
+	var dir []*atomic.Pointer[block]
+	if p := s.dir.Load(); p != nil {
+		dir = *p
+	}
 	size := max(n, min(64<<min(2*len(dir), 20), blockSize))
 	b := &block{holdings: make([]holding, size), asides: make([]aside, size)}
+	b.owners = make([]uint32, 0, size/16)
 	p := new(atomic.Pointer[block])
 	p.Store(b)
 	dir = append(slices.Clone(dir), p)
@@ -126,23 +142,53 @@ func (s *slab) room(n int) *block {
 	return b
 }
 
+// spares is how many places a short run that was written anew has behind its end
+// for what comes later. Nobody has read them.
+const spares = 2
+
+// isSpare stands as the number of a place that is one.
+const isSpare = ^uint32(0)
+
+// spare returns the place behind the end of a principal's run, if it is one to
+// write to, and the run with it.
+func (s *slab) spare(p *holder) (b *block, with run, i int) {
+	r, b := s.read(p.number)
+	if b == nil || r.length() >= longRun {
+		return nil, 0, 0
+	}
+	if i = r.offset() + r.length(); i == b.used || b.asides[i].auth != isSpare {
+		return nil, 0, 0
+	}
+	return b, newRun(r.block(), r.offset(), r.length()+1), i
+}
+
 // prepare writes the run that edit makes of a principal's, in a copy with extra
 // free places at its end, and returns its word.
 func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 	old := s.word(p.number)
 	n := old.length() + extra
-	b := s.room(n)
+	b := s.room(n + spares)
 	at := b.used
 	v := view{b.holdings[at : at : at+n], b.asides[at : at : at+n]}
 	if old.length() > 0 {
 		v = v.append(s.get(old).view(old))
 	}
-	n = len(edit(v).holdings)
-	b.used += n
-	if n == 0 {
+	v = edit(v)
+	if n = len(v.holdings); n == 0 {
 		return 0
 	}
-	b.owners = append(b.owners, p)
+	b.used += n
+	if n > longRun {
+		if old.length() <= longRun {
+			sort.Sort(v)
+		}
+	} else {
+		for i := range spares {
+			b.asides[b.used+i].auth = isSpare
+		}
+		b.used += spares
+	}
+	b.owners = append(b.owners, p.number)
 	return newRun(s.top, at, n)
 }
 
@@ -166,7 +212,7 @@ func (s *slab) tidy(before run) {
 	if before.length() == 0 || before.block() == s.top {
 		return
 	}
-	if b := s.get(before); b != nil && b.live*2 < len(b.holdings) {
+	if b := s.get(before); b != nil && b.live*3 < len(b.holdings) {
 		s.vacate(before.block(), b)
 	}
 }
@@ -175,15 +221,18 @@ func (s *slab) tidy(before run) {
 // that comes too late finds none and reads its word again.
 func (s *slab) vacate(i int, b *block) {
 	for _, p := range b.owners {
-		if r := s.word(p.number); r.length() > 0 && r.block() == i {
-			to := s.room(r.length())
+		if r := s.word(p); r.length() > 0 && r.block() == i {
+			n, all := r.length(), r.length()
+			for end := r.offset() + n; end+all-n < b.used && b.asides[end+all-n].auth == isSpare; {
+				all++
+			}
+			to := s.room(all)
 			at := to.used
-			n := r.length()
-			to.put(at, b.view(r))
-			to.used += n
+			to.put(at, b.view(newRun(i, r.offset(), all)))
+			to.used += all
 			to.live += n
 			to.owners = append(to.owners, p)
-			s.set(p.number, newRun(s.top, at, n))
+			s.set(p, newRun(s.top, at, n))
 		}
 	}
 	(*s.dir.Load())[i].Store(nil)
@@ -209,7 +258,15 @@ func (v view) append(o view) view {
 	return view{append(v.holdings, o.holdings...), append(v.asides, o.asides...)}
 }
 
-// insert puts an entry where its node belongs.
+// Len, Less and Swap sort by node.
+func (v view) Len() int           { return len(v.holdings) }
+func (v view) Less(i, j int) bool { return v.holdings[i].node < v.holdings[j].node }
+func (v view) Swap(i, j int) {
+	v.holdings[i], v.holdings[j] = v.holdings[j], v.holdings[i]
+	v.asides[i], v.asides[j] = v.asides[j], v.asides[i]
+}
+
+// insert puts an entry where its node belongs, in a run that is by node.
 func (v view) insert(e holding, a aside) view {
 	i, _ := slices.BinarySearchFunc(v.holdings, e.node, func(e holding, n uint32) int { return cmp.Compare(e.node, n) })
 	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.asides, i, a)}

@@ -104,7 +104,7 @@ func (t *table) insert(slots []atomic.Uint64, v uint64) {
 }
 
 // room makes room for n numbers more.
-func (t *table) room(n int) { t.resize((t.live + n) * 3 / 2) }
+func (t *table) room(n int) { t.resize(max(16, (t.live+n)*3/2)) }
 
 func (t *table) resize(n int) {
 	slots := make([]atomic.Uint64, n)
