@@ -28,10 +28,12 @@ type index struct {
 	who        table // their names
 	slab       slab
 
-	_           apart
-	rev         atomic.Uint64
-	begun, done atomic.Uint64 // changes that are being published, and that were
-	_           apart
+	_     apart
+	rev   atomic.Uint64
+	_     apart
+	all   turns     // of all changes
+	parts [64]turns // of those that concern some of the principals
+	_     apart
 
 	mu      sync.RWMutex // for what follows, and for tree.below: changes against lists
 	auths   []auth       // by number
@@ -46,6 +48,25 @@ type index struct {
 	last    *detail
 	runs    []preparedRun // to be used again
 	seen    uint64        // what was looked at, so that looking is not left out
+}
+
+// turns count changes that are being published, and that were. Reading what they
+// concern counts only if none was published meanwhile.
+//
+// A change of what stands under one name concerns a part of the principals, any
+// other all of them. So readers seldom meet a writer that is as fast as they are.
+type turns struct {
+	begun, done atomic.Uint64
+	_           [112]byte
+}
+
+// partOf returns what to watch while reading for one principal. Of what many
+// hold together, teams, every change is watched, as it is for who is not known.
+func (ix *index) partOf(n uint32) *turns {
+	if n == 0 || ix.slab.word(n).inTeams() {
+		return &ix.all
+	}
+	return &ix.parts[n%uint32(len(ix.parts))]
 }
 
 // apart keeps what is before it and what is after it on different lines of a
@@ -250,11 +271,15 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 	var at place
 	q := question{bit: bit, context: in}
 	for {
-		turn, rev := ix.begin()
 		who := ix.numberOf(p.name)
+		part := ix.partOf(who)
+		turn, rev := ix.begin(part)
+		if who == 0 && ix.numberOf(p.name) != 0 {
+			continue
+		}
 		ix.tree.find(r.path, &at)
 		f := ix.ask(who, &at, &q)
-		if ix.end(turn) {
+		if part.end(turn) {
 			d := Decision{Principal: p, Revision: rev}
 			ix.spell(f, r.path, &d)
 			return d
@@ -264,10 +289,10 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 
 // begin starts reading and returns the revision that is read. What was read
 // counts only if end says so: a change may be published meanwhile.
-func (ix *index) begin() (turn, rev uint64) {
+func (ix *index) begin(part *turns) (turn, rev uint64) {
 	for n := 0; ; n++ {
-		turn = ix.done.Load()
-		if rev = ix.rev.Load(); ix.begun.Load() == turn {
+		turn = part.done.Load()
+		if rev = ix.rev.Load(); part.begun.Load() == turn {
 			return turn, rev
 		}
 		if n >= 100 { // it is long over, unless the writer waits for a processor
@@ -276,7 +301,7 @@ func (ix *index) begin() (turn, rev uint64) {
 	}
 }
 
-func (ix *index) end(turn uint64) bool { return ix.begun.Load() == turn }
+func (t *turns) end(turn uint64) bool { return t.begun.Load() == turn }
 
 // spell writes out what decided. The resource is an ancestor of the one that
 // was asked for, so its path is the beginning of that path.

@@ -174,3 +174,48 @@ func TestTeamsAreJudgedByWhatChanges(t *testing.T) {
 	require.Positive(t, refused)
 	require.Positive(t, made)
 }
+
+// Whatever could change an answer while it is read makes it be read again: what
+// stands under the name or under a team of it, who is in a team, what a role is.
+func TestReadingWatchesAllItReads(t *testing.T) {
+	ana, ben, crew := Principal{"user:i/ana"}, Principal{"user:i/ben"}, Principal{"team:crew"}
+	give := func(who Principal) Authorization {
+		return Authorization{ID: newID(), Principal: who, Role: Role{"role:reader"}, Resource: Resource{"t"}, Effect: Allow}
+	}
+	define := []RoleDefinition{{Role: Role{"role:more"}, Permissions: []Permission{{"a.read"}}}}
+	for name, c := range map[string]struct {
+		change Change
+		read   map[Principal]bool // who is read again
+	}{
+		"what one holds":      {Change{Add: []Authorization{give(ben)}}, map[Principal]bool{ana: true, ben: true, {"user:i/new"}: true}},
+		"what a team holds":   {Change{Add: []Authorization{give(crew)}}, map[Principal]bool{ana: true, ben: false}},
+		"what two hold":       {Change{Add: []Authorization{give(ben), give(crew)}}, map[Principal]bool{ana: true, ben: true}},
+		"who is in a team":    {Change{Join: []Membership{{ben, crew}}}, map[Principal]bool{ana: true, ben: true}},
+		"who leaves it":       {Change{Leave: []Membership{{ana, crew}}}, map[Principal]bool{ana: true}},
+		"what a role is":      {Change{Define: define}, map[Principal]bool{ana: true, ben: true}},
+		"who is new to it":    {Change{Add: []Authorization{give(Principal{"user:i/new"})}}, map[Principal]bool{ana: true, ben: false, {"user:i/new"}: true}},
+		"what stands nowhere": {Change{Remove: []Authorization{give(ben)}}, map[Principal]bool{ana: true, ben: true}},
+	} {
+		ix := newIndex(fewCatalogue(t), []Authorization{give(ana), give(ben), give(crew)}, []Membership{{ana, crew}}, 1, nil)
+		type reading struct {
+			part *turns
+			turn uint64
+		}
+		begun := map[Principal]reading{}
+		for who := range c.read {
+			part := ix.partOf(ix.numberOf(who.name))
+			turn, rev := ix.begin(part)
+			require.Equal(t, uint64(1), rev)
+			require.True(t, part.end(turn))
+			begun[who] = reading{part, turn}
+		}
+		c.change.Revision = 2
+		ix.apply(c.change)
+		for who, again := range c.read {
+			require.Equal(t, again, !begun[who].part.end(begun[who].turn), "%s: %s", name, who)
+		}
+		part := ix.partOf(ix.numberOf(ana.name))
+		_, rev := ix.begin(part)
+		require.Equal(t, uint64(2), rev)
+	}
+}

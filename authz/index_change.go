@@ -56,7 +56,15 @@ func (ix *index) apply(c Change) *index {
 	ix.join(&todo, c.Leave, c.Join)
 	ix.assign(&todo, c.Remove, c.Add)
 
-	ix.begun.Add(1)
+	concerned := ix.parts[:]
+	if len(todo.runs) == 1 && len(todo.teams) == 0 && todo.catalogue == ix.cat() {
+		i := todo.runs[0].p.number % uint32(len(ix.parts))
+		concerned = ix.parts[i : i+1]
+	}
+	ix.all.begun.Add(1)
+	for i := range concerned {
+		concerned[i].begun.Add(1)
+	}
 	if todo.catalogue != ix.cat() {
 		ix.catalogue.Store(todo.catalogue)
 	}
@@ -68,7 +76,13 @@ func (ix *index) apply(c Change) *index {
 		todo.runs[i].r = ix.slab.publish(r.p, r.r)
 	}
 	ix.rev.Store(c.Revision)
-	ix.done.Add(1)
+	for i := range concerned {
+		concerned[i].done.Add(1)
+	}
+	ix.all.done.Add(1)
+	for _, r := range todo.runs {
+		ix.slab.count(r.p, r.r)
+	}
 	for _, r := range todo.runs {
 		ix.slab.tidy(r.r)
 	}

@@ -144,7 +144,7 @@ func (f *filling) write(some []arrival) error {
 		}
 		b.used += n
 		b.owners = append(b.owners, p.number)
-		ix.slab.publish(p, newRun(ix.slab.top, at, n))
+		ix.slab.count(p, ix.slab.publish(p, newRun(ix.slab.top, at, n)))
 		for i := range some[:n] {
 			id, hash := some[i].beside.id, maphash.Bytes(ix.seed, some[i].beside.id[:])
 			if id == uuid.Nil || ix.numberBy(hash, id) != 0 {

@@ -196,18 +196,22 @@ func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 func (s *slab) publish(p *holder, r run) (before run) {
 	before = s.word(p.number)
 	s.set(p.number, r)
-	if r.length() > 0 {
+	return before
+}
+
+// count keeps the books of what was published.
+func (s *slab) count(p *holder, before run) {
+	if r := s.word(p.number); r.length() > 0 {
 		s.get(r).live += r.length()
 	}
 	if before.length() > 0 {
 		s.get(before).live -= before.length()
 	}
-	return before
 }
 
 // tidy gives back the room of a run that nobody uses any more. It comes after
-// everything that was prepared is published: what is prepared lives in blocks
-// too, and no block knows it.
+// everything that was published is counted: what is not lives in blocks too, and
+// no block knows it.
 func (s *slab) tidy(before run) {
 	if before.length() == 0 || before.block() == s.top {
 		return
