@@ -255,3 +255,28 @@ func BenchmarkPrincipals(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkExplain explains refusals, and for comparison what is allowed.
+func BenchmarkExplain(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			w := newBenchWorld(b, n)
+			a := w.authorizer(b)
+			for _, allowed := range []bool{true, false} {
+				b.Run(fmt.Sprintf("allowed=%v", allowed), func(b *testing.B) {
+					b.ReportAllocs()
+					i := 0
+					for b.Loop() {
+						for w.allowed[i&(len(w.reqs)-1)] != allowed {
+							i++
+						}
+						if _, err := a.Explain(b.Context(), w.reqs[i&(len(w.reqs)-1)]); err != nil {
+							b.Fatal(err)
+						}
+						i++
+					}
+				})
+			}
+		})
+	}
+}
