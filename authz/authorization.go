@@ -93,7 +93,7 @@ func active(from, until, now time.Time) bool {
 	return !(now.Before(from) || !until.IsZero() && !now.Before(until))
 }
 
-func (a Authorization) valid() error {
+func (a *Authorization) valid() error {
 	switch {
 	case a.Principal.IsZero():
 		return fmt.Errorf("authz: authorization: principal: missing")

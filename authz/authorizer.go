@@ -185,46 +185,33 @@ func (a *Authorizer) load(ctx context.Context) error {
 	return nil
 }
 
-// fillPiece is how many Authorizations are held beside the index while it is
-// filled. With fewer, what a principal holds is written more often.
-const fillPiece = 1 << 16
-
-// fill loads into a new index, piece by piece, so that not all is held twice.
+// fill loads into a new index.
 func (a *Authorizer) fill(ctx context.Context) error {
 	ix := newIndex(a.cat, nil, nil, 0, a.now)
-	piece := make([]Authorization, 0, 1<<10)
-	flush := func() error {
-		c := Change{Add: piece}
-		if err := a.valid(ix, c); err != nil {
-			return err
-		}
-		ix.apply(c)
-		piece = piece[:0]
-		return nil
-	}
+	f := &filling{ix: ix, c: a.cat}
 	var later []Authorization // of roles that the policy does not have
 	s, err := a.store.Load(ctx, func(x Authorization) error {
 		if a.cat.sets[x.Role.name] == nil {
 			later = append(later, x)
 			return nil
 		}
-		if piece = append(piece, x); len(piece) == fillPiece {
-			return flush()
-		}
-		return nil
+		return f.add(&x)
 	})
-	if err == nil {
-		err = flush()
+	if err != nil {
+		return err
 	}
-	for _, c := range []Change{{Revision: s.Revision, Join: s.Memberships, Define: s.Roles}, {Revision: s.Revision, Add: later}} {
-		if err != nil {
+	c := Change{Revision: s.Revision, Join: s.Memberships, Define: s.Roles}
+	if err := a.valid(ix, c); err != nil {
+		return err
+	}
+	ix.apply(c)
+	f.c = ix.cat()
+	for i := range later {
+		if err := f.add(&later[i]); err != nil {
 			return err
 		}
-		if err = a.valid(ix, c); err == nil {
-			ix.apply(c)
-		}
 	}
-	if err != nil {
+	if err := f.done(); err != nil {
 		return err
 	}
 	a.ix = ix
@@ -247,22 +234,19 @@ func (a *Authorizer) valid(ix *index, c Change) error {
 			return fmt.Errorf("%s: %w", x.ID, err)
 		}
 		if x.ID == uuid.Nil || ids[x.ID] || ix.has(x.ID) && !gone[x.ID] {
-			return fmt.Errorf("authz: authorization: id %s: missing or used twice", x.ID)
+			return usedTwice(x.ID)
 		}
 		ids[x.ID] = true
 	}
 	if err := ix.fits(c); err != nil {
 		return err
 	}
-	if len(c.Join) == 0 {
-		return nil
-	}
 	for _, m := range c.Join {
 		if err := m.valid(); err != nil {
 			return err
 		}
 	}
-	return nested(c.apply(Assignments{Memberships: ix.memberships()}).Memberships)
+	return ix.nested(c)
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

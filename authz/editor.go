@@ -192,8 +192,8 @@ func (a *Authorizer) keep(ctx context.Context, r AuditRecord, c Change) error {
 		return nil
 	}
 	// The store knows better: another process changed it, or it kept the
-	// change although it failed. What cannot be loaded changes nothing.
-	_ = a.load(ctx)
+	// change although it failed. What cannot be read changes nothing.
+	_ = a.catchUp(ctx)
 	return fmt.Errorf("authz: change: %w", err)
 }
 

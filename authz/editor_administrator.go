@@ -67,7 +67,7 @@ func administered(ix, next state, c Change) error {
 			places[x.Resource] = true
 		}
 	}
-	was, is := administrators{ix, membersOf(ix), before}, administrators{next, membersOf(next), after}
+	was, is := administrators{ix, before}, administrators{next, after}
 	for r := range places {
 		if is.some(r) || !was.some(r) {
 			continue
@@ -80,7 +80,6 @@ func administered(ix, next state, c Change) error {
 // administrators are all Authorizations that carry the right to change them.
 type administrators struct {
 	ix  state
-	in  members
 	all []Authorization
 }
 
@@ -92,9 +91,9 @@ func (a administrators) some(r Resource) bool {
 		switch {
 		case !x.Resource.Contains(r) || !now.Before(ends(x)):
 		case x.Effect == Deny:
-			a.in.reach(x.Principal, denied)
+			reach(a.ix, x.Principal, denied)
 		case x.active(now) && x.Until.IsZero() && x.Condition == "":
-			a.in.reach(x.Principal, who)
+			reach(a.ix, x.Principal, who)
 		}
 	}
 	for p := range who {

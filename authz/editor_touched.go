@@ -3,44 +3,34 @@ package authz
 import (
 	"slices"
 	"strings"
-	"sync"
 )
 
-// members returns who is in a team, through teams too.
-type members map[Principal][]Principal
-
-func membersOf(ix state) members {
-	out := members{}
-	for _, m := range ix.memberships() {
-		out[m.Team] = append(out[m.Team], m.Member)
-	}
-	return out
-}
-
-// reach adds a principal, and of a team everybody in it, to a set.
-func (ms members) reach(p Principal, into map[Principal]bool) {
+// reach adds a principal, and of a team everybody in it, through teams too, to
+// a set.
+func reach(of state, p Principal, into map[Principal]bool) {
 	if into[p] {
 		return
 	}
 	into[p] = true
-	for _, m := range ms[p] {
-		ms.reach(m, into)
+	if p.IsTeam() {
+		for _, m := range of.directMembers(p) {
+			reach(of, m, into)
+		}
 	}
 }
 
 // touched returns who may gain or lose by a change.
 func touched(ix, next state, c Change) map[Principal]bool {
 	out := map[Principal]bool{}
-	before, after := sync.OnceValue(func() members { return membersOf(ix) }), sync.OnceValue(func() members { return membersOf(next) })
 	both := func(p Principal) {
 		if !p.IsTeam() {
 			out[p] = true
 			return
 		}
 		// A set for each: who is in both may lead to others in either.
-		for _, ms := range []func() members{before, after} {
+		for _, of := range []state{ix, next} {
 			set := map[Principal]bool{}
-			ms().reach(p, set)
+			reach(of, p, set)
 			for q := range set {
 				out[q] = true
 			}

@@ -66,6 +66,35 @@ func escape(s string) string {
 	return b.String()
 }
 
+// checkEscaped goes through segments with a slash between each two and returns
+// how many there are. With an error that is the number of the one it is about.
+func checkEscaped(s string) (n int, err error) {
+	for more := true; more; {
+		n++
+		i := 0
+		for i < len(s) && plain(s[i]) {
+			i++
+		}
+		part := s[:i]
+		if i < len(s) && s[i] != '/' { // not as simple as most
+			if i = strings.IndexByte(s, '/'); i < 0 {
+				i = len(s)
+			}
+			part = s[:i]
+			_, err = unescape(part)
+		} else if part == "" || part[0] == '.' || len(part) > MaxSegment {
+			_, err = unescape(part)
+		}
+		if err != nil {
+			return n, err
+		}
+		if more = i < len(s); more {
+			s = s[i+1:]
+		}
+	}
+	return n, nil
+}
+
 // unescape is the inverse of escape and accepts nothing else.
 func unescape(s string) (string, error) {
 	simple := true

@@ -42,8 +42,9 @@ type Explanation struct {
 }
 
 // Explain answers as Check does, and says why. For a refusal it looks through
-// all Authorizations for those who could change it, which takes time that grows
-// with their number; it is for people, not for every request.
+// what stands on the resource and above it for those who could change it, which
+// takes time that grows with their number; it is for people, not for every
+// request.
 //
 // It tells who holds what anywhere. Never pass the answer on to people who may
 // not see that: ExplainFor is for them.

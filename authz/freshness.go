@@ -36,27 +36,32 @@ func (a *Authorizer) Refresh(ctx context.Context) (uint64, error) {
 	}
 	a.writing.Lock()
 	defer a.writing.Unlock()
-	gap := false
-	for c, err := range a.store.Changes(ctx, a.ix.revision()) {
+	if err := a.catchUp(ctx); err != nil {
+		return a.Revision(), fmt.Errorf("authz: refresh: %w", err)
+	}
+	return a.Revision(), nil
+}
+
+// catchUp is Refresh for whoever has the pen. It costs what was changed
+// meanwhile, unless everything has to be loaded.
+func (a *Authorizer) catchUp(ctx context.Context) error {
+	ix, gap := a.ix, false
+	for c, err := range a.store.Changes(ctx, ix.revision()) {
 		if err != nil {
-			return a.Revision(), fmt.Errorf("authz: refresh: %w", err)
+			return err
 		}
-		ix := a.ix
 		if c.Revision <= ix.revision() {
 			continue
 		}
-		if c.Revision != ix.revision()+1 || !fits(ix, c) || a.valid(ix, c) != nil {
-			gap = true
+		if gap = c.Revision != ix.revision()+1 || !fits(ix, c) || a.valid(ix, c) != nil; gap {
 			break
 		}
 		a.publish(ix, c)
 	}
 	if gap {
-		if err := a.load(ctx); err != nil {
-			return a.Revision(), fmt.Errorf("authz: refresh: %w", err)
-		}
+		return a.load(ctx)
 	}
-	return a.Revision(), nil
+	return nil
 }
 
 // fits says whether all that a change removes is there as it names it.

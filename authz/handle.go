@@ -103,9 +103,10 @@ func (a *Authorizer) CheckHandles(who PrincipalHandle, do PermissionHandle, on *
 	ans := Answer{ix: a.ix, who: who.n, on: on.at.at[on.at.known-1]}
 	q := question{bit: do.bit}
 	for {
-		turn, rev := a.ix.begin()
+		part := a.ix.partOf(who.n)
+		turn, rev := a.ix.begin(part)
 		ans.f, ans.revision = a.ix.ask(who.n, &on.at, &q), rev
-		if a.ix.end(turn) {
+		if part.end(turn) {
 			return ans
 		}
 	}

@@ -1,11 +1,11 @@
 package authz
 
 import (
-	"fmt"
 	"hash/maphash"
 	"iter"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,16 +17,23 @@ import (
 // and go on beside a change, which is written first and published in one stroke.
 // Changes come one at a time.
 type index struct {
-	catalogue   atomic.Pointer[catalogue]
-	rev         atomic.Uint64
-	begun, done atomic.Uint64 // changes that are being published, and that were
-	now         func() time.Time
-
+	// What every check reads and changes of Authorizations leave alone. What they
+	// write lies elsewhere: whoever reads beside a writer would wait for each
+	// line of memory that both need.
+	catalogue  atomic.Pointer[catalogue]
+	now        func() time.Time
 	seed       maphash.Seed
+	tree       *tree
 	principals chunked[holder]
 	who        table // their names
-	tree       *tree
 	slab       slab
+
+	_     apart
+	rev   atomic.Uint64
+	_     apart
+	all   turns     // of all changes
+	parts [64]turns // of those that concern some of the principals
+	_     apart
 
 	mu      sync.RWMutex // for what follows, and for tree.below: changes against lists
 	auths   []auth       // by number
@@ -40,7 +47,31 @@ type index struct {
 	recent  [1024]*detail         // those made lately, to be shared
 	last    *detail
 	runs    []preparedRun // to be used again
+	seen    uint64        // what was looked at, so that looking is not left out
 }
+
+// turns count changes that are being published, and that were. Reading what they
+// concern counts only if none was published meanwhile.
+//
+// A change of what stands under one name concerns a part of the principals, any
+// other all of them. So readers seldom meet a writer that is as fast as they are.
+type turns struct {
+	begun, done atomic.Uint64
+	_           [112]byte
+}
+
+// partOf returns what to watch while reading for one principal. Of what many
+// hold together, teams, every change is watched, as it is for who is not known.
+func (ix *index) partOf(n uint32) *turns {
+	if n == 0 || ix.slab.word(n).inTeams() {
+		return &ix.all
+	}
+	return &ix.parts[n%uint32(len(ix.parts))]
+}
+
+// apart keeps what is before it and what is after it on different lines of a
+// processor's cache, and on different pairs of lines where it fetches pairs.
+type apart [128]byte
 
 // holder is a principal that the index knows. It is never removed.
 type holder struct {
@@ -67,15 +98,27 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix.principals.next() // number 0 is nobody
 	ix.slab.words.next()
 	ix.catalogue.Store(c)
-	return ix.apply(Change{Revision: revision, Add: as, Join: ms})
+	ix.apply(Change{Revision: revision, Join: ms})
+	f := &filling{ix: ix, c: c}
+	for i := range as {
+		if err := f.place(&as[i]); err != nil {
+			panic(err)
+		}
+	}
+	if err := f.done(); err != nil {
+		panic(err)
+	}
+	return ix
 }
 
 func (ix *index) revision() uint64 { return ix.rev.Load() }
 func (ix *index) cat() *catalogue  { return ix.catalogue.Load() }
 
 // find returns a principal that the index knows, or nil.
-func (ix *index) find(name string) *holder {
-	for pr := ix.who.probe(maphash.String(ix.seed, name)); ; {
+func (ix *index) find(name string) *holder { return ix.findBy(maphash.String(ix.seed, name), name) }
+
+func (ix *index) findBy(hash uint64, name string) *holder {
+	for pr := ix.who.probe(hash); ; {
 		n := pr.next()
 		if n == 0 {
 			return nil
@@ -95,14 +138,16 @@ func (ix *index) numberOf(name string) uint32 {
 }
 
 // know returns a principal, made if need be.
-func (ix *index) know(name string) *holder {
-	if p := ix.find(name); p != nil {
+func (ix *index) know(name string) *holder { return ix.knowBy(maphash.String(ix.seed, name), name) }
+
+func (ix *index) knowBy(hash uint64, name string) *holder {
+	if p := ix.findBy(hash, name); p != nil {
 		return p
 	}
 	n, p := ix.principals.next()
 	ix.slab.words.next()
-	p.name, p.number = name, n
-	ix.who.put(maphash.String(ix.seed, name), n)
+	p.name, p.number = strings.Clone(name), n
+	ix.who.put(hash, n)
 	return p
 }
 
@@ -182,7 +227,7 @@ func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) 
 // the question, as a deny does.
 func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, q *question, f *found) bool {
 	e := &b.holdings[i]
-	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.details[i], q) {
+	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.asides[i].detail, q) {
 		return false
 	}
 	if e.flags&isDeny != 0 {
@@ -226,11 +271,15 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 	var at place
 	q := question{bit: bit, context: in}
 	for {
-		turn, rev := ix.begin()
 		who := ix.numberOf(p.name)
+		part := ix.partOf(who)
+		turn, rev := ix.begin(part)
+		if who == 0 && ix.numberOf(p.name) != 0 {
+			continue
+		}
 		ix.tree.find(r.path, &at)
 		f := ix.ask(who, &at, &q)
-		if ix.end(turn) {
+		if part.end(turn) {
 			d := Decision{Principal: p, Revision: rev}
 			ix.spell(f, r.path, &d)
 			return d
@@ -240,17 +289,19 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 
 // begin starts reading and returns the revision that is read. What was read
 // counts only if end says so: a change may be published meanwhile.
-func (ix *index) begin() (turn, rev uint64) {
-	for {
-		turn = ix.done.Load()
-		if rev = ix.rev.Load(); ix.begun.Load() == turn {
+func (ix *index) begin(part *turns) (turn, rev uint64) {
+	for n := 0; ; n++ {
+		turn = part.done.Load()
+		if rev = ix.rev.Load(); part.begun.Load() == turn {
 			return turn, rev
 		}
-		runtime.Gosched() // to a writer that waits for a processor
+		if n >= 100 { // it is long over, unless the writer waits for a processor
+			runtime.Gosched()
+		}
 	}
 }
 
-func (ix *index) end(turn uint64) bool { return ix.begun.Load() == turn }
+func (t *turns) end(turn uint64) bool { return t.begun.Load() == turn }
 
 // spell writes out what decided. The resource is an ancestor of the one that
 // was asked for, so its path is the beginning of that path.
@@ -260,7 +311,7 @@ func (ix *index) spell(f found, path string, d *Decision) {
 		return
 	}
 	e := &f.b.holdings[f.i]
-	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.ids[f.i]
+	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.asides[f.i].id
 	d.Role = Role{ix.catalogue.Load().roleName(e.role)}
 	d.On = Resource{prefix(path, int(e.level))}
 }
@@ -292,7 +343,7 @@ func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, in Cont
 		v := ix.runOf(holder)
 		for i, x := range v.holdings {
 			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && x.level < at.known && at.at[x.level] == x.node &&
-				ix.counts(x, v.details[i], &q) {
+				ix.counts(x, v.asides[i].detail, &q) {
 				return true
 			}
 		}
@@ -335,8 +386,8 @@ func (ix *index) heldBy(p Principal) []Authorization {
 // whole puts an Authorization together again.
 func (ix *index) whole(who *holder, v view, i int) Authorization {
 	e := v.holdings[i]
-	d := v.details[i]
-	x := Authorization{ID: v.ids[i], Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
+	d := v.asides[i].detail
+	x := Authorization{ID: v.asides[i].id, Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
 		From: d.from, Until: d.until, GrantedBy: d.grantedBy, Reason: d.reason, Condition: d.condition, Pending: d.pending, ApprovedBy: d.approvedBy}
 	if e.flags&isDeny != 0 {
 		x.Effect = Deny
@@ -367,7 +418,7 @@ func (ix *index) get(id uuid.UUID) (Authorization, bool) {
 	}
 	who := ix.principals.at(ix.auths[n].principal)
 	v := ix.runOf(who)
-	return ix.whole(who, v, slices.Index(v.ids, id)), true
+	return ix.whole(who, v, v.of(id)), true
 }
 
 // has says whether an id is in use.
@@ -379,14 +430,18 @@ func (ix *index) has(id uuid.UUID) bool {
 
 // number returns the number of an Authorization, 0 if there is none. Under mu.
 func (ix *index) number(id uuid.UUID) uint32 {
-	for pr := ix.byID.probe(maphash.Bytes(ix.seed, id[:])); ; {
+	return ix.numberBy(maphash.Bytes(ix.seed, id[:]), id)
+}
+
+func (ix *index) numberBy(hash uint64, id uuid.UUID) uint32 {
+	for pr := ix.byID.probe(hash); ; {
 		n := pr.next()
 		if n == 0 {
 			return 0
 		}
 		v := ix.runOf(ix.principals.at(ix.auths[n].principal))
-		for i := range v.auths {
-			if v.auths[i] == n && v.ids[i] == id {
+		for i := range v.asides {
+			if a := &v.asides[i]; a.auth == n && a.id == id {
 				return n
 			}
 		}
@@ -435,45 +490,4 @@ func (ix *index) roles() []RoleDefinition {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	return ix.defined
-}
-
-const maxTeamDepth = 10
-
-// nested refuses what newIndex would cut off or never end: teams in a circle
-// and teams nested too deeply.
-func nested(ms []Membership) error {
-	direct := make(map[Principal][]Principal)
-	for _, m := range ms {
-		direct[m.Member] = append(direct[m.Member], m.Team)
-	}
-	above := make(map[Principal]int, len(direct)) // teams above, once known
-	var measure func(p Principal, below int) (int, error)
-	measure = func(p Principal, below int) (int, error) {
-		if n, ok := above[p]; ok {
-			return n, nil
-		}
-		if below > maxTeamDepth {
-			return 0, fmt.Errorf("authz: membership: teams in a circle or nested deeper than %d, at %s", maxTeamDepth, p)
-		}
-		best := 0
-		for _, t := range direct[p] {
-			n, err := measure(t, below+1)
-			if err != nil {
-				return 0, err
-			}
-			best = max(best, n+1)
-		}
-		above[p] = best
-		return best, nil
-	}
-	for p := range direct {
-		n, err := measure(p, 0)
-		if err != nil {
-			return err
-		}
-		if n > maxTeamDepth {
-			return fmt.Errorf("authz: membership: teams nested deeper than %d above %s", maxTeamDepth, p)
-		}
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ type state interface {
 	teamsOf(Principal) []Principal
 	get(uuid.UUID) (Authorization, bool)
 	each() iter.Seq[Authorization]
-	memberships() []Membership
+	directMembers(Principal) []Principal
 	decide(Principal, int, Resource) Decision
 	decideIn(Principal, int, Resource, Context) Decision
 }
@@ -33,16 +33,16 @@ func (ix *index) time() time.Time { return ix.now() }
 // change costs; answers take longer than the index's.
 type overlay struct {
 	*index
+	*joined
 	c         Change
 	catalogue *catalogue
 	gone      map[uuid.UUID]bool
 	added     map[Principal][]Authorization
-	above     map[Principal][]Principal // direct teams of those whose memberships change, nil where none do
 }
 
 // after returns what an index would be after a valid change.
 func after(ix *index, c Change) *overlay {
-	o := &overlay{index: ix, c: c, catalogue: ix.cat(), gone: map[uuid.UUID]bool{}, added: map[Principal][]Authorization{}}
+	o := &overlay{index: ix, joined: ix.joined(c), c: c, catalogue: ix.cat(), gone: map[uuid.UUID]bool{}, added: map[Principal][]Authorization{}}
 	for _, x := range c.Remove {
 		o.gone[x.ID] = true
 	}
@@ -52,34 +52,7 @@ func after(ix *index, c Change) *overlay {
 	if len(c.Define)+len(c.Undefine) > 0 {
 		o.catalogue = ix.cat().after(c, c.apply(Assignments{Roles: ix.roles()}).Roles)
 	}
-	if len(c.Leave)+len(c.Join) > 0 {
-		o.above = map[Principal][]Principal{}
-		for _, m := range slices.Concat(c.Leave, c.Join) {
-			o.above[m.Member] = ix.directTeams(m.Member)
-		}
-		for _, m := range c.Leave {
-			o.above[m.Member] = slices.DeleteFunc(o.above[m.Member], func(t Principal) bool { return t == m.Team })
-		}
-		for _, m := range c.Join {
-			if !slices.Contains(o.above[m.Member], m.Team) {
-				o.above[m.Member] = append(o.above[m.Member], m.Team)
-			}
-		}
-	}
 	return o
-}
-
-// directTeams returns of which teams a principal was made a member itself.
-func (ix *index) directTeams(p Principal) []Principal {
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	var out []Principal
-	if who := ix.find(p.name); who != nil {
-		for _, t := range ix.above[who] {
-			out = append(out, Principal{t.name})
-		}
-	}
-	return out
 }
 
 func (o *overlay) cat() *catalogue  { return o.catalogue }
@@ -91,7 +64,7 @@ func (o *overlay) heldBy(p Principal) []Authorization {
 }
 
 func (o *overlay) teamsOf(p Principal) []Principal {
-	if o.above == nil {
+	if len(o.c.Leave)+len(o.c.Join) == 0 {
 		return o.index.teamsOf(p)
 	}
 	var out []Principal
@@ -99,11 +72,7 @@ func (o *overlay) teamsOf(p Principal) []Principal {
 	for level := []Principal{p}; len(level) > 0; {
 		var next []Principal
 		for _, q := range level {
-			direct, changed := o.above[q]
-			if !changed {
-				direct = o.directTeams(q)
-			}
-			for _, t := range direct {
+			for _, t := range o.directTeams(q) {
 				if !seen[t] {
 					seen[t] = true
 					next = append(next, t)
@@ -143,9 +112,8 @@ func (o *overlay) each() iter.Seq[Authorization] {
 	}
 }
 
-func (o *overlay) memberships() []Membership {
-	return o.c.apply(Assignments{Memberships: o.index.memberships()}).Memberships
-}
+func (o *overlay) directTeams(p Principal) []Principal   { return o.joined.directTeams(p) }
+func (o *overlay) directMembers(t Principal) []Principal { return o.joined.directMembers(t) }
 
 func (o *overlay) decide(p Principal, bit int, r Resource) Decision {
 	return o.decideIn(p, bit, r, Context{})

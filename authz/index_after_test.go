@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -80,4 +81,141 @@ func TestAfterIsWhatApplyMakes(t *testing.T) {
 		w.a.ix.apply(c)
 		require.Equal(rt, want, ask(w.a.ix))
 	})
+}
+
+// nested says whether memberships, all there are, are teams in a circle or
+// nested too deeply.
+func nested(ms []Membership) error {
+	direct := make(map[Principal][]Principal)
+	for _, m := range ms {
+		direct[m.Member] = append(direct[m.Member], m.Team)
+	}
+	above := make(map[Principal]int, len(direct)) // teams above, once known
+	var measure func(p Principal, below int) (int, error)
+	measure = func(p Principal, below int) (int, error) {
+		if n, ok := above[p]; ok {
+			return n, nil
+		}
+		if below > maxTeamDepth {
+			return 0, fmt.Errorf("authz: membership: teams in a circle or nested deeper than %d, at %s", maxTeamDepth, p)
+		}
+		best := 0
+		for _, t := range direct[p] {
+			n, err := measure(t, below+1)
+			if err != nil {
+				return 0, err
+			}
+			best = max(best, n+1)
+		}
+		above[p] = best
+		return best, nil
+	}
+	for p := range direct {
+		n, err := measure(p, 0)
+		if err != nil {
+			return err
+		}
+		if n > maxTeamDepth {
+			return fmt.Errorf("authz: membership: teams nested deeper than %d above %s", maxTeamDepth, p)
+		}
+	}
+	return nil
+}
+
+// What a change makes of teams is judged by the change as by all memberships.
+func TestTeamsAreJudgedByWhatChanges(t *testing.T) {
+	cat := fewCatalogue(t)
+	refused, made := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		ix := newIndex(cat, nil, nil, 0, nil)
+		who := make([]Principal, 14)
+		for i := range who {
+			who[i] = Principal{fmt.Sprint("team:", i)}
+		}
+		var all []Membership
+		for range rapid.IntRange(1, 12).Draw(rt, "changes") {
+			c := Change{Revision: ix.revision() + 1}
+			draw := func() Membership {
+				i := rapid.IntRange(0, len(who)-2).Draw(rt, "i")
+				m := Membership{who[i], who[rapid.IntRange(i+1, min(len(who)-1, i+3)).Draw(rt, "j")]}
+				if rapid.IntRange(0, 20).Draw(rt, "turned") == 0 {
+					m.Member, m.Team = m.Team, m.Member
+				}
+				return m
+			}
+			for range rapid.IntRange(0, 12).Draw(rt, "joins") {
+				c.Join = append(c.Join, draw())
+			}
+			for _, m := range append(slices.Clone(all), c.Join...) {
+				if rapid.IntRange(0, 8).Draw(rt, "leaves") == 0 {
+					c.Leave = append(c.Leave, m)
+				}
+			}
+			after := c.apply(Assignments{Memberships: all}).Memberships
+			want := nested(after)
+			require.Equal(rt, want == nil, ix.nested(c) == nil, "%v", want)
+			if want != nil {
+				refused++
+				continue
+			}
+			made++
+			ix.apply(c)
+			all = after
+			members := map[Membership]bool{}
+			for _, m := range all {
+				members[m] = true
+			}
+			for _, m := range ix.memberships() {
+				require.True(rt, members[m])
+			}
+			require.Len(rt, ix.memberships(), len(members))
+		}
+	})
+	require.Positive(t, refused)
+	require.Positive(t, made)
+}
+
+// Whatever could change an answer while it is read makes it be read again: what
+// stands under the name or under a team of it, who is in a team, what a role is.
+func TestReadingWatchesAllItReads(t *testing.T) {
+	ana, ben, crew := Principal{"user:i/ana"}, Principal{"user:i/ben"}, Principal{"team:crew"}
+	give := func(who Principal) Authorization {
+		return Authorization{ID: newID(), Principal: who, Role: Role{"role:reader"}, Resource: Resource{"t"}, Effect: Allow}
+	}
+	define := []RoleDefinition{{Role: Role{"role:more"}, Permissions: []Permission{{"a.read"}}}}
+	for name, c := range map[string]struct {
+		change Change
+		read   map[Principal]bool // who is read again
+	}{
+		"what one holds":      {Change{Add: []Authorization{give(ben)}}, map[Principal]bool{ana: true, ben: true, {"user:i/new"}: true}},
+		"what a team holds":   {Change{Add: []Authorization{give(crew)}}, map[Principal]bool{ana: true, ben: false}},
+		"what two hold":       {Change{Add: []Authorization{give(ben), give(crew)}}, map[Principal]bool{ana: true, ben: true}},
+		"who is in a team":    {Change{Join: []Membership{{ben, crew}}}, map[Principal]bool{ana: true, ben: true}},
+		"who leaves it":       {Change{Leave: []Membership{{ana, crew}}}, map[Principal]bool{ana: true}},
+		"what a role is":      {Change{Define: define}, map[Principal]bool{ana: true, ben: true}},
+		"who is new to it":    {Change{Add: []Authorization{give(Principal{"user:i/new"})}}, map[Principal]bool{ana: true, ben: false, {"user:i/new"}: true}},
+		"what stands nowhere": {Change{Remove: []Authorization{give(ben)}}, map[Principal]bool{ana: true, ben: true}},
+	} {
+		ix := newIndex(fewCatalogue(t), []Authorization{give(ana), give(ben), give(crew)}, []Membership{{ana, crew}}, 1, nil)
+		type reading struct {
+			part *turns
+			turn uint64
+		}
+		begun := map[Principal]reading{}
+		for who := range c.read {
+			part := ix.partOf(ix.numberOf(who.name))
+			turn, rev := ix.begin(part)
+			require.Equal(t, uint64(1), rev)
+			require.True(t, part.end(turn))
+			begun[who] = reading{part, turn}
+		}
+		c.change.Revision = 2
+		ix.apply(c.change)
+		for who, again := range c.read {
+			require.Equal(t, again, !begun[who].part.end(begun[who].turn), "%s: %s", name, who)
+		}
+		part := ix.partOf(ix.numberOf(ana.name))
+		_, rev := ix.begin(part)
+		require.Equal(t, uint64(2), rev)
+	}
 }

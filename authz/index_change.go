@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,15 @@ func (ix *index) apply(c Change) *index {
 	ix.join(&todo, c.Leave, c.Join)
 	ix.assign(&todo, c.Remove, c.Add)
 
-	ix.begun.Add(1)
+	concerned := ix.parts[:]
+	if len(todo.runs) == 1 && len(todo.teams) == 0 && todo.catalogue == ix.cat() {
+		i := todo.runs[0].p.number % uint32(len(ix.parts))
+		concerned = ix.parts[i : i+1]
+	}
+	ix.all.begun.Add(1)
+	for i := range concerned {
+		concerned[i].begun.Add(1)
+	}
 	if todo.catalogue != ix.cat() {
 		ix.catalogue.Store(todo.catalogue)
 	}
@@ -67,7 +76,13 @@ func (ix *index) apply(c Change) *index {
 		todo.runs[i].r = ix.slab.publish(r.p, r.r)
 	}
 	ix.rev.Store(c.Revision)
-	ix.done.Add(1)
+	for i := range concerned {
+		concerned[i].done.Add(1)
+	}
+	ix.all.done.Add(1)
+	for _, r := range todo.runs {
+		ix.slab.count(r.p, r.r)
+	}
 	for _, r := range todo.runs {
 		ix.slab.tidy(r.r)
 	}
@@ -94,7 +109,7 @@ func (ix *index) fits(c Change) error {
 		text += len(c.Add[i].Resource.path)
 	}
 	if text > maxText {
-		return fmt.Errorf("authz: change: names of resources would take more than %d bytes", maxText)
+		return errNames
 	}
 	for name, n := range more {
 		p := ix.find(name)
@@ -102,23 +117,33 @@ func (ix *index) fits(c Change) error {
 			p = new(holder)
 		}
 		v := ix.runOf(p)
-		if n += len(v.ids); n <= maxRun {
+		if n += len(v.holdings); n <= maxRun {
 			continue
 		}
 		gone := map[uuid.UUID]bool{}
 		for i := range c.Remove {
 			gone[c.Remove[i].ID] = true
 		}
-		for _, id := range v.ids {
-			if gone[id] {
+		for i := range v.asides {
+			if gone[v.asides[i].id] {
 				n--
 			}
 		}
 		if n > maxRun {
-			return fmt.Errorf("authz: authorization: %s would hold %d, %d at most: give them to a team or higher up", name, n, maxRun)
+			return tooMuch(name, n)
 		}
 	}
 	return nil
+}
+
+var errNames = fmt.Errorf("authz: change: names of resources would take more than %d bytes", maxText)
+
+func tooMuch(name string, n int) error {
+	return fmt.Errorf("authz: authorization: %s would hold %d, %d at most: give them to a team or higher up", name, n, maxRun)
+}
+
+func usedTwice(id uuid.UUID) error {
+	return fmt.Errorf("authz: authorization: id %s: missing or used twice", id)
 }
 
 func (ix *index) assign(todo *prepared, remove, add []Authorization) {
@@ -128,7 +153,10 @@ func (ix *index) assign(todo *prepared, remove, add []Authorization) {
 		if len(x) == 0 {
 			x = add
 		}
-		ix.write(todo, ix.know(x[0].Principal.name), remove, add, one[:])
+		var l [1]looked
+		ix.look(x, l[:])
+		ix.lookFurther(x, l[:])
+		ix.write(todo, ix.knowBy(l[0].who, x[0].Principal.name), remove, add, one[:])
 		return
 	}
 	steps := make([]step, 0, len(remove)+len(add))
@@ -168,12 +196,19 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 			adds++
 		}
 	}
+	if len(steps) == 1 && adds == 1 {
+		if b, r, i := ix.slab.spare(p); b != nil {
+			b.holdings[i], b.asides[i] = ix.give(todo.catalogue, p, &add[steps[0].i])
+			todo.runs = append(todo.runs, preparedRun{p, r})
+			return
+		}
+	}
 	r := ix.slab.prepare(p, adds, func(v view) view {
 		for _, s := range steps {
 			if s.remove {
 				v = ix.take(v, remove[s.i].ID)
 			} else {
-				v = ix.give(todo.catalogue, p, v, &add[s.i])
+				v = v.insert(ix.give(todo.catalogue, p, &add[s.i]))
 			}
 		}
 		return v
@@ -181,9 +216,18 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 	todo.runs = append(todo.runs, preparedRun{p, r})
 }
 
-func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
+// give returns the entry of an Authorization, known to all but the run.
+func (ix *index) give(c *catalogue, p *holder, x *Authorization) (holding, aside) {
 	node := ix.tree.add(x.Resource.path)
-	var n uint32
+	n := ix.enlist(p.number, node)
+	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
+	e := flagged(x)
+	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
+	return e, aside{x.ID, ix.detail(x), n}
+}
+
+// enlist gives a number to what a principal is given on a node.
+func (ix *index) enlist(principal, node uint32) (n uint32) {
 	if last := len(ix.free) - 1; last >= 0 {
 		n, ix.free = ix.free[last], ix.free[:last]
 	} else {
@@ -191,24 +235,20 @@ func (ix *index) give(c *catalogue, p *holder, v view, x *Authorization) view {
 		ix.auths = append(ix.auths, auth{})
 	}
 	head := &ix.tree.below[node].auths
-	ix.auths[n] = auth{principal: p.number, node: node, next: *head}
+	ix.auths[n] = auth{principal: principal, node: node, next: *head}
 	if *head != 0 {
 		ix.auths[*head].prev = n
 	}
 	*head = n
-	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
-
-	e := flagged(x)
-	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
-	return v.insert(e, x.ID, n, ix.detail(x))
+	return n
 }
 
 func (ix *index) take(v view, id uuid.UUID) view {
-	i := slices.Index(v.ids, id)
+	i := v.of(id)
 	if i < 0 {
 		return v
 	}
-	n := v.auths[i]
+	n := v.asides[i].auth
 	a := ix.auths[n]
 	if a.prev != 0 {
 		ix.auths[a.prev].next = a.next
@@ -256,19 +296,38 @@ func (ix *index) detailOf(x *Authorization) *detail {
 // detail returns what agrees with an Authorization, made if it was not made
 // lately.
 func (ix *index) detail(x *Authorization) *detail {
+	if l := ix.last; l != nil && l.of(x) {
+		return l
+	}
 	d := *ix.detailOf(x)
-	if d.when != nil {
-		ix.when[x.Condition] = d.when
-	}
-	if ix.last != nil && *ix.last == d {
-		return ix.last
-	}
 	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
 	if *slot == nil || **slot != d {
-		*slot = &d
+		*slot = ix.own(&d)
 	}
 	ix.last = *slot
 	return ix.last
+}
+
+// of says whether this is the detail of an Authorization.
+func (d *detail) of(x *Authorization) bool {
+	return d.from == x.From && d.until == x.Until && d.grantedBy == x.GrantedBy && d.reason == x.Reason && d.condition == x.Condition &&
+		d.pending == x.Pending && d.approvedBy == x.ApprovedBy
+}
+
+// own returns a copy that shares no text with what it was read from.
+func (ix *index) own(d *detail) *detail {
+	to := *d
+	if l := ix.last; l != nil && l.grantedBy == d.grantedBy {
+		to.grantedBy = l.grantedBy
+	} else {
+		to.grantedBy.name = strings.Clone(d.grantedBy.name)
+	}
+	to.reason, to.condition = strings.Clone(d.reason), strings.Clone(d.condition)
+	to.approvedBy.name = strings.Clone(d.approvedBy.name)
+	if d.when != nil {
+		ix.when[to.condition] = d.when
+	}
+	return &to
 }
 
 // join changes memberships and prepares the teams of all whom it concerns.

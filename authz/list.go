@@ -155,7 +155,7 @@ func (w *walk) mark(root uint32) {
 	note := func(h *holder) {
 		v := w.ix.runOf(h)
 		for i, e := range v.holdings {
-			if c.carries(e.role, w.bit) && (e.flags&^isDeny == 0 || w.ix.counts(e, v.details[i], &q)) {
+			if c.carries(e.role, w.bit) && (e.flags&^isDeny == 0 || w.ix.counts(e, v.asides[i].detail, &q)) {
 				if e.flags&isDeny != 0 {
 					w.denied[e.node] = true
 				} else {
@@ -226,40 +226,72 @@ func (a *Authorizer) Principals(ctx context.Context, perm Permission, on Resourc
 			yield(Decision{}, fmt.Errorf("authz: principals: permission %s: %w to the policy", perm, ErrUnknown))
 			return
 		}
+		var at sighting
 		for _, n := range a.ix.candidates(on) {
 			if err := ctx.Err(); err != nil {
 				yield(Decision{}, err)
 				return
 			}
-			if d := a.ix.decide(Principal{a.ix.principals.at(n).name}, bit, on); d.Allowed && !yield(d, nil) {
+			if d := a.ix.decideAt(n, bit, on, &at); d.Allowed && !yield(d, nil) {
 				return
 			}
 		}
 	}
 }
 
+// sighting is a place as it was at a revision; the zero one is none.
+type sighting struct {
+	place
+	rev uint64
+}
+
+// decideAt answers for a principal by its number, and finds the place only if
+// something was changed since it was found.
+func (ix *index) decideAt(n uint32, bit int, r Resource, at *sighting) Decision {
+	q := question{bit: bit}
+	for {
+		part := ix.partOf(n)
+		turn, rev := ix.begin(part)
+		if at.known == 0 || at.rev != rev {
+			ix.tree.find(r.path, &at.place)
+			at.rev = rev
+		}
+		f := ix.ask(n, &at.place, &q)
+		if part.end(turn) {
+			d := Decision{Principal: Principal{ix.principals.at(n).name}, Revision: rev}
+			ix.spell(f, r.path, &d)
+			return d
+		}
+	}
+}
+
 // candidates returns whom an Authorization on a resource or above it names, and
-// all who are in the teams among them.
+// all who are in the teams among them, each once.
 func (ix *index) candidates(on Resource) []uint32 {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	var at place
 	ix.tree.find(on.path, &at)
-	seen := map[uint32]bool{}
-	var out []uint32
+	out := make([]uint32, 0, 32)
 	for level := range at.known {
 		for n := ix.tree.below[at.at[level]].auths; n != 0; n = ix.auths[n].next {
-			for below := []uint32{ix.auths[n].principal}; len(below) > 0; {
-				p := below[len(below)-1]
-				below = below[:len(below)-1]
-				if seen[p] {
-					continue
-				}
-				seen[p] = true
-				out = append(out, p)
-				for _, m := range ix.inside[ix.principals.at(p)] {
-					below = append(below, m.number)
-				}
+			out = append(out, ix.auths[n].principal)
+		}
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if len(ix.inside) == 0 {
+		return out
+	}
+	seen := make(map[uint32]bool, len(out))
+	for _, p := range out {
+		seen[p] = true
+	}
+	for i := 0; i < len(out); i++ {
+		for _, m := range ix.inside[ix.principals.at(out[i])] {
+			if !seen[m.number] {
+				seen[m.number] = true
+				out = append(out, m.number)
 			}
 		}
 	}
@@ -277,7 +309,7 @@ func (ix *index) standingOver(r Resource) []Authorization {
 		for n := ix.tree.below[at.at[level]].auths; n != 0; n = ix.auths[n].next {
 			who := ix.principals.at(ix.auths[n].principal)
 			v := ix.runOf(who)
-			out = append(out, ix.whole(who, v, slices.Index(v.auths, n)))
+			out = append(out, ix.whole(who, v, slices.IndexFunc(v.asides, func(a aside) bool { return a.auth == n })))
 		}
 	}
 	return out

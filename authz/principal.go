@@ -36,14 +36,12 @@ func ParsePrincipal(s string) (Principal, error) {
 		return Principal{}, fmt.Errorf("authz: principal: %d bytes, %d at most", len(s), MaxName)
 	}
 	kind, rest, _ := strings.Cut(s, ":")
-	parts := strings.Split(rest, "/")
-	if !(kind == "user" && len(parts) == 2 || (kind == "service" || kind == "team") && len(parts) == 1) {
+	parts := strings.Count(rest, "/") + 1
+	if !(kind == "user" && parts == 2 || (kind == "service" || kind == "team") && parts == 1) {
 		return Principal{}, fmt.Errorf("authz: principal: want user:ISSUER/SUBJECT, service:NAME or team:NAME")
 	}
-	for _, p := range parts {
-		if _, err := unescape(p); err != nil {
-			return Principal{}, fmt.Errorf("authz: principal: %w", err)
-		}
+	if _, err := checkEscaped(rest); err != nil {
+		return Principal{}, fmt.Errorf("authz: principal: %w", err)
 	}
 	return Principal{s}, nil
 }

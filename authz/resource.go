@@ -55,12 +55,8 @@ func ParseResource(s string) (Resource, error) {
 	if len(s) > MaxName {
 		return Resource{}, fmt.Errorf("authz: resource: %d bytes, %d at most", len(s), MaxName)
 	}
-	i := 0
-	for p := range strings.SplitSeq(s, "/") {
-		i++
-		if _, err := unescape(p); err != nil {
-			return Resource{}, fmt.Errorf("authz: resource: segment %d: %w", i, err)
-		}
+	if n, err := checkEscaped(s); err != nil {
+		return Resource{}, fmt.Errorf("authz: resource: segment %d: %w", n, err)
 	}
 	return sized(s)
 }

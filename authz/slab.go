@@ -3,6 +3,7 @@ package authz
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -25,8 +26,9 @@ const (
 )
 
 // A run is what stands under one principal's name: holdings side by side, by
-// node. It is never changed: a change writes another run and publishes where it
-// is by one word, so that a reader has either the one or the other.
+// node if it is a long one. It is never changed: a change writes another run, or
+// writes on where a short one ends, and publishes where that is by one word, so
+// that a reader has either the one or the other.
 //
 //	1 bit: is in teams | 23 bits block | 24 bits offset | 16 bits length
 type run uint64
@@ -45,23 +47,35 @@ const (
 	blockSize = 1 << 16
 )
 
-// block holds runs. What a check does not read, or of one entry at most, lies
-// apart: ten holdings are little more than a line of a processor's cache.
+// aside is of an Authorization what a check does not read, or of one entry at
+// most. It lies apart: ten holdings are little more than a line of a processor's
+// cache.
+type aside struct {
+	id     uuid.UUID
+	detail *detail
+	auth   uint32 // its number among all
+}
+
+// block holds runs.
 type block struct {
 	holdings []holding
-	ids      []uuid.UUID
-	auths    []uint32 // their numbers among all
-	details  []*detail
-	owners   []*holder // of the runs written here, those that moved on included
-	used     int
-	live     int
+	asides   []aside
+	books
+}
+
+// books are what the writer knows of a block. They lie apart from what is read.
+type books struct {
+	_      apart
+	owners []uint32 // numbers of the principals of the runs written here, those that moved on included
+	used   int
+	live   int
 }
 
 // slab keeps all runs, many readers beside one writer.
 type slab struct {
 	words chunked[atomic.Uint64] // the run of each principal, by its number
 	dir   atomic.Pointer[[]*atomic.Pointer[block]]
-	top   int // the block that is written to
+	top   int // the block that is written to, seldom another one
 }
 
 // word returns the run of a principal.
@@ -103,15 +117,23 @@ func (s *slab) get(r run) *block { return (*s.dir.Load())[r.block()].Load() }
 
 // room returns a block with n free places, the top one or a new one.
 func (s *slab) room(n int) *block {
-	var dir []*atomic.Pointer[block]
 	if p := s.dir.Load(); p != nil {
-		dir = *p
-		if b := dir[s.top].Load(); b.used+n <= len(b.holdings) {
+		if b := (*p)[s.top].Load(); b.used+n <= len(b.holdings) {
 			return b
 		}
 	}
+	return s.grow(n)
+}
+
+// grow makes a new top block.
+func (s *slab) grow(n int) *block {
+	var dir []*atomic.Pointer[block]
+	if p := s.dir.Load(); p != nil {
+		dir = *p
+	}
 	size := max(n, min(64<<min(2*len(dir), 20), blockSize))
-	b := &block{holdings: make([]holding, size), ids: make([]uuid.UUID, size), auths: make([]uint32, size), details: make([]*detail, size)}
+	b := &block{holdings: make([]holding, size), asides: make([]aside, size)}
+	b.owners = make([]uint32, 0, size/16)
 	p := new(atomic.Pointer[block])
 	p.Store(b)
 	dir = append(slices.Clone(dir), p)
@@ -120,23 +142,53 @@ func (s *slab) room(n int) *block {
 	return b
 }
 
+// spares is how many places a short run that was written anew has behind its end
+// for what comes later. Nobody has read them.
+const spares = 2
+
+// isSpare stands as the number of a place that is one.
+const isSpare = ^uint32(0)
+
+// spare returns the place behind the end of a principal's run, if it is one to
+// write to, and the run with it.
+func (s *slab) spare(p *holder) (b *block, with run, i int) {
+	r, b := s.read(p.number)
+	if b == nil || r.length() >= longRun {
+		return nil, 0, 0
+	}
+	if i = r.offset() + r.length(); i == b.used || b.asides[i].auth != isSpare {
+		return nil, 0, 0
+	}
+	return b, newRun(r.block(), r.offset(), r.length()+1), i
+}
+
 // prepare writes the run that edit makes of a principal's, in a copy with extra
 // free places at its end, and returns its word.
 func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 	old := s.word(p.number)
 	n := old.length() + extra
-	b := s.room(n)
+	b := s.room(n + spares)
 	at := b.used
-	v := view{b.holdings[at : at : at+n], b.ids[at : at : at+n], b.auths[at : at : at+n], b.details[at : at : at+n]}
+	v := view{b.holdings[at : at : at+n], b.asides[at : at : at+n]}
 	if old.length() > 0 {
 		v = v.append(s.get(old).view(old))
 	}
-	n = len(edit(v).holdings)
-	b.used += n
-	if n == 0 {
+	v = edit(v)
+	if n = len(v.holdings); n == 0 {
 		return 0
 	}
-	b.owners = append(b.owners, p)
+	b.used += n
+	if n > longRun {
+		if old.length() <= longRun {
+			sort.Sort(v)
+		}
+	} else {
+		for i := range spares {
+			b.asides[b.used+i].auth = isSpare
+		}
+		b.used += spares
+	}
+	b.owners = append(b.owners, p.number)
 	return newRun(s.top, at, n)
 }
 
@@ -144,23 +196,27 @@ func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
 func (s *slab) publish(p *holder, r run) (before run) {
 	before = s.word(p.number)
 	s.set(p.number, r)
-	if r.length() > 0 {
+	return before
+}
+
+// count keeps the books of what was published.
+func (s *slab) count(p *holder, before run) {
+	if r := s.word(p.number); r.length() > 0 {
 		s.get(r).live += r.length()
 	}
 	if before.length() > 0 {
 		s.get(before).live -= before.length()
 	}
-	return before
 }
 
 // tidy gives back the room of a run that nobody uses any more. It comes after
-// everything that was prepared is published: what is prepared lives in blocks
-// too, and no block knows it.
+// everything that was published is counted: what is not lives in blocks too, and
+// no block knows it.
 func (s *slab) tidy(before run) {
 	if before.length() == 0 || before.block() == s.top {
 		return
 	}
-	if b := s.get(before); b != nil && b.live*2 < len(b.holdings) {
+	if b := s.get(before); b != nil && b.live*3 < len(b.holdings) {
 		s.vacate(before.block(), b)
 	}
 }
@@ -169,15 +225,18 @@ func (s *slab) tidy(before run) {
 // that comes too late finds none and reads its word again.
 func (s *slab) vacate(i int, b *block) {
 	for _, p := range b.owners {
-		if r := s.word(p.number); r.length() > 0 && r.block() == i {
-			to := s.room(r.length())
+		if r := s.word(p); r.length() > 0 && r.block() == i {
+			n, all := r.length(), r.length()
+			for end := r.offset() + n; end+all-n < b.used && b.asides[end+all-n].auth == isSpare; {
+				all++
+			}
+			to := s.room(all)
 			at := to.used
-			n := r.length()
-			to.put(at, b.view(r))
-			to.used += n
+			to.put(at, b.view(newRun(i, r.offset(), all)))
+			to.used += all
 			to.live += n
 			to.owners = append(to.owners, p)
-			s.set(p.number, newRun(s.top, at, n))
+			s.set(p, newRun(s.top, at, n))
 		}
 	}
 	(*s.dir.Load())[i].Store(nil)
@@ -185,35 +244,44 @@ func (s *slab) vacate(i int, b *block) {
 
 func (b *block) put(at int, v view) {
 	copy(b.holdings[at:], v.holdings)
-	copy(b.ids[at:], v.ids)
-	copy(b.auths[at:], v.auths)
-	copy(b.details[at:], v.details)
+	copy(b.asides[at:], v.asides)
 }
 
 func (b *block) view(r run) view {
 	i, j := r.offset(), r.offset()+r.length()
-	return view{b.holdings[i:j], b.ids[i:j], b.auths[i:j], b.details[i:j]}
+	return view{b.holdings[i:j], b.asides[i:j]}
 }
 
 // view is a run spread out.
 type view struct {
 	holdings []holding
-	ids      []uuid.UUID
-	auths    []uint32
-	details  []*detail
+	asides   []aside
 }
 
 func (v view) append(o view) view {
-	return view{append(v.holdings, o.holdings...), append(v.ids, o.ids...), append(v.auths, o.auths...), append(v.details, o.details...)}
+	return view{append(v.holdings, o.holdings...), append(v.asides, o.asides...)}
 }
 
-// insert puts an entry where its node belongs.
-func (v view) insert(e holding, id uuid.UUID, auth uint32, d *detail) view {
+// Len, Less and Swap sort by node.
+func (v view) Len() int           { return len(v.holdings) }
+func (v view) Less(i, j int) bool { return v.holdings[i].node < v.holdings[j].node }
+func (v view) Swap(i, j int) {
+	v.holdings[i], v.holdings[j] = v.holdings[j], v.holdings[i]
+	v.asides[i], v.asides[j] = v.asides[j], v.asides[i]
+}
+
+// insert puts an entry where its node belongs, in a run that is by node.
+func (v view) insert(e holding, a aside) view {
 	i, _ := slices.BinarySearchFunc(v.holdings, e.node, func(e holding, n uint32) int { return cmp.Compare(e.node, n) })
-	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.ids, i, id), slices.Insert(v.auths, i, auth), slices.Insert(v.details, i, d)}
+	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.asides, i, a)}
 }
 
 // remove takes out an entry.
 func (v view) remove(i int) view {
-	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.ids, i, i+1), slices.Delete(v.auths, i, i+1), slices.Delete(v.details, i, i+1)}
+	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.asides, i, i+1)}
+}
+
+// of returns where an id is, -1 if nowhere.
+func (v view) of(id uuid.UUID) int {
+	return slices.IndexFunc(v.asides, func(a aside) bool { return a.id == id })
 }

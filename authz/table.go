@@ -33,6 +33,20 @@ func (t *table) probe(hash uint64) probe {
 	return probe{*p, home(h, len(*p)), h}
 }
 
+// peek returns the number in the first slot of a hash, 0 if it is of another. It
+// is for whoever will need many: the processor waits for all of them at once.
+func (t *table) peek(hash uint64) uint32 {
+	p := t.slots.Load()
+	if p == nil {
+		return 0
+	}
+	h := uint32(hash >> 32)
+	if v := (*p)[home(h, len(*p))].Load(); uint32(v>>32) == h && uint32(v) != removed {
+		return uint32(v)
+	}
+	return 0
+}
+
 // home is where a hash begins to look, among n slots.
 func home(h uint32, n int) uint32 {
 	hi, _ := bits.Mul32(h, uint32(n))
@@ -88,6 +102,9 @@ func (t *table) insert(slots []atomic.Uint64, v uint64) {
 		}
 	}
 }
+
+// room makes room for n numbers more.
+func (t *table) room(n int) { t.resize(max(16, (t.live+n)*3/2)) }
 
 func (t *table) resize(n int) {
 	slots := make([]atomic.Uint64, n)

@@ -71,8 +71,10 @@ func (p *place) fill(t *tree, n uint32) {
 }
 
 // lookup returns the number of a path, 0 if it is not known.
-func (t *tree) lookup(path string) uint32 {
-	for pr := t.slots.probe(maphash.String(t.seed, path)); ; {
+func (t *tree) lookup(path string) uint32 { return t.lookupBy(maphash.String(t.seed, path), path) }
+
+func (t *tree) lookupBy(hash uint64, path string) uint32 {
+	for pr := t.slots.probe(hash); ; {
 		n := pr.next()
 		if n == 0 || t.is(n, path) {
 			return n
@@ -121,8 +123,10 @@ func (t *tree) appendPath(b []byte, n uint32) []byte {
 
 // add returns the number of a path, made with its ancestors if need be. For the
 // one writer.
-func (t *tree) add(path string) uint32 {
-	if n := t.lookup(path); n != 0 {
+func (t *tree) add(path string) uint32 { return t.addBy(maphash.String(t.seed, path), path) }
+
+func (t *tree) addBy(hash uint64, path string) uint32 {
+	if n := t.lookupBy(hash, path); n != 0 {
 		return n
 	}
 	cut := strings.LastIndexByte(path, '/')
@@ -136,6 +140,6 @@ func (t *tree) add(path string) uint32 {
 	*at = x
 	t.below = append(t.below, link{})
 	t.below[n].next, t.below[x.parent].first = t.below[x.parent].first, n
-	t.slots.put(maphash.String(t.seed, path), n)
+	t.slots.put(hash, n)
 	return n
 }

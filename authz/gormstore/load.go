@@ -14,7 +14,7 @@ import (
 // cannot be read ends it and is not skipped, since it may be a deny.
 func (s *Store) Load(ctx context.Context, each func(authz.Authorization) error) (authz.Assignments, error) {
 	var out authz.Assignments
-	err := in(ctx, s.db, s.ready, s.dialect.read, func(t transaction) (err error) {
+	err := s.snapshot(ctx, func(t transaction) (err error) {
 		if err := t.row("SELECT COALESCE(MAX(revision), 0) FROM authz_history").Scan(&out.Revision); err != nil {
 			return err
 		}
@@ -52,10 +52,13 @@ func packed(d *dialect) string {
 
 func (t transaction) assignments(d *dialect, each func(authz.Authorization) error) error {
 	p := newParser()
+	if stepped, err := t.step(p, each); stepped || err != nil {
+		return err
+	}
 	text := packed(d)
 	for last := ""; ; {
 		var n int
-		var rows string
+		var rows []byte
 		if err := t.row(text, last, loadPage).Scan(&n, &last, &rows); err != nil {
 			return err
 		}
@@ -69,7 +72,7 @@ func (t transaction) assignments(d *dialect, each func(authz.Authorization) erro
 			}
 			rows = rest
 		}
-		if rows != "" {
+		if len(rows) > 0 {
 			return errRow
 		}
 		if n < loadPage {
@@ -84,17 +87,16 @@ func (t transaction) memberships() (out []authz.Membership, err error) {
 		return nil, err
 	}
 	defer rows.Close()
-	p := newParser()
 	for rows.Next() {
 		var member, team string
 		if err := rows.Scan(&member, &team); err != nil {
 			return nil, err
 		}
 		var m authz.Membership
-		if m.Member, err = p.principal(member); err != nil {
+		if m.Member, err = authz.ParsePrincipal(member); err != nil {
 			return nil, fmt.Errorf("membership: %w", err)
 		}
-		if m.Team, err = p.principal(team); err != nil {
+		if m.Team, err = authz.ParsePrincipal(team); err != nil {
 			return nil, fmt.Errorf("membership: %w", err)
 		}
 		out = append(out, m)
