@@ -39,6 +39,7 @@ type runner struct {
 	flags            []string
 	points           []point
 	tests            []test
+	budget           time.Duration
 }
 
 func main() {
@@ -51,12 +52,13 @@ func main() {
 	only := flag.String("only", "", "file that names the mutants to try, such as an old survivors.txt")
 	equivalent := flag.String("equivalent", "", "file that names mutants without effect; reasons after #")
 	skip := flag.String("skip", "", "regular expression of tests to leave out")
+	budget := flag.Duration("budget", 0, "stop at so much time of tests for one mutant, for a first look; 0: run all that reach it")
 	coverOnly := flag.Bool("cover", false, "coverage only")
 	flag.Parse()
 	if *out == "" {
 		log.Fatal("-out: name a folder to write to")
 	}
-	r := &runner{out: *out, binary: filepath.Join(*out, "mutants.test"), flags: flag.Args()}
+	r := &runner{out: *out, binary: filepath.Join(*out, "mutants.test"), flags: flag.Args(), budget: *budget}
 	if err := r.prepare(*root, *pkg, *skip); err != nil {
 		log.Fatal(err)
 	}
@@ -289,7 +291,7 @@ func (r *runner) mutants(kinds []string, files *regexp.Regexp, only, equivalent 
 // twice as long each time.
 func (r *runner) try(p point, mode string) (verdict, by string) {
 	var group []string
-	var sum time.Duration
+	var sum, spent time.Duration
 	most := 200 * time.Millisecond
 	flush := func() bool {
 		if len(group) == 0 {
@@ -313,6 +315,9 @@ func (r *runner) try(p point, mode string) (verdict, by string) {
 			continue
 		}
 		reached = true
+		if spent += t.took; r.budget > 0 && spent > r.budget {
+			break
+		}
 		if len(group) > 0 && sum+t.took > most && flush() {
 			return "killed", by
 		}
