@@ -129,4 +129,3 @@ func TestASinkIsAskedForItsHeadOnlyAfterAFailure(t *testing.T) {
 	require.ErrorIs(t, err, ErrAuditUnavailable)
 	require.Equal(t, 1, heads)
 }
-
