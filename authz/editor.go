@@ -49,10 +49,13 @@ func (e Editor) Last() uint64 {
 	return e.last.Load()
 }
 
+// real says that the Grant is one, and of the Authorizer that is to be changed.
+func (e Editor) real() bool { return e.g.g != nil && e.g.g.a == e.a }
+
 // begin takes the pen: what is checked between begin and end still holds when
 // the change counts, whoever else edits meanwhile.
 func (e Editor) begin() (ix *index, end func(), err error) {
-	if e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+	if !e.real() {
 		return nil, nil, fmt.Errorf("authz: zero editor: %w", ErrDenied)
 	}
 	if err := e.a.editable(); err != nil {
@@ -209,7 +212,7 @@ func (a *Authorizer) announced(revision uint64) {
 // refused records a refusal and returns it. What is no refusal but a mistake is
 // returned only, and so is what was refused since it could not be recorded.
 func (e Editor) refused(ctx context.Context, c Change, err error) error {
-	if !isRefusal(err) || e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+	if !isRefusal(err) || !e.real() {
 		return err
 	}
 	req := e.g.g.req
