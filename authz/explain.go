@@ -57,7 +57,7 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 // answer then says that something there allows or denies, and not what, whose or
 // through whom. Any other Grant is refused with ErrDenied.
 func (a *Authorizer) ExplainFor(ctx context.Context, g Grant, req Request) (Explanation, error) {
-	if a == nil || g.g == nil || g.g.a != a {
+	if !g.of(a) {
 		return Explanation{}, fmt.Errorf("authz: explain: zero grant: %w", ErrDenied)
 	}
 	if err := g.Covers(Permission{"authz.decisions.explain"}, req.Resource); err != nil {
