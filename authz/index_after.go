@@ -74,10 +74,8 @@ func (ix *index) directTeams(p Principal) []Principal {
 	ix.mu.RLock()
 	defer ix.mu.RUnlock()
 	var out []Principal
-	if who := ix.find(p.name); who != nil {
-		for _, t := range ix.above[who] {
-			out = append(out, Principal{t.name})
-		}
+	for _, t := range ix.above[ix.find(p.name)] {
+		out = append(out, Principal{t.name})
 	}
 	return out
 }
