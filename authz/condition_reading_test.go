@@ -78,11 +78,13 @@ func TestWhatAConditionMayBe(t *testing.T) {
 // Saying what to do when one thing is not known says nothing of another.
 func TestOnlyWhatIsMindedMayBeUnknown(t *testing.T) {
 	for text, want := range map[string][2]bool{ // satisfied, and known to be or not
-		"device == ''":                   {true, true},
-		"'' == device":                   {true, true},
-		"device != ''":                   {false, true},
-		"device in ('', 'a')":            {true, true},
-		"network == ''":                  {true, true},
+		"device == ''":        {true, true},
+		"'' == device":        {true, true},
+		"device != ''":        {false, true},
+		"device in ('', 'a')": {true, true},
+		"network == ''":       {true, true},
+		"network == '' && network != 'x' && 1 == 1": {true, true},
+		"device == '' && device != 'x' && 1 == 1":   {true, true},
 		"network == 'x'":                 {false, false},
 		"device == 'x'":                  {false, false},
 		"network == '' && device != 'x'": {false, false},

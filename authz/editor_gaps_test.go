@@ -61,6 +61,15 @@ func TestAnEditThatMayBeMadeOpensNoDoorForAnother(t *testing.T) {
 	}
 }
 
+// What waits in a team is given to nobody by joining it.
+func TestWhatWaitsInATeamIsNotGiven(t *testing.T) {
+	probe := &office{t: t, clock: &clock{t: start}}
+	x := probe.line("allow team:t role:clerk office until 9h")
+	x.Pending = true
+	w := newOfficeWith(t, authz.Options{Seed: []authz.Authorization{x}}, "", "", "allow "+boss+" role:boss office", "allow "+admin+" role:admin office")
+	require.NoError(t, w.as(admin, "office").Join(t.Context(), w.member(ana, "team:t"), ""))
+}
+
 // Of several roles that are made or changed at once each is checked, in whatever
 // order they are named and even if others are new.
 func TestOfSeveralRolesEachIsChecked(t *testing.T) {

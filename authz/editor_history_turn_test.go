@@ -18,7 +18,8 @@ func TestOnlyWhatDiffersIsTurnedAround(t *testing.T) {
 	later.Until = now.Add(2 * time.Hour)
 	zone.From, zone.Until = x.From.In(time.FixedZone("", 3600)), x.Until.In(time.FixedZone("", 3600))
 	glass.GrantedBy, glass.Reason = glass.Principal, breakGlassReason+"fire"
-	ended := glass
+	ended, seen := glass, glass
+	seen.ApprovedBy = Principal{"user:i/b"}
 	ended.Until = now
 	m := Membership{Principal{"user:i/a"}, Principal{"team:t"}}
 	d, wide := RoleDefinition{Role: Role{"role:d"}, Permissions: []Permission{{"crm.items.read"}}}, RoleDefinition{Role: Role{"role:d"}, Permissions: []Permission{{"crm.items.read"}, {"crm.items.write"}}}
@@ -47,6 +48,7 @@ func TestOnlyWhatDiffersIsTurnedAround(t *testing.T) {
 		"a role came and went":    {Change{}, []Change{define, undefine}, Change{}},
 		"a role is wider":         {define, []Change{widen}, Change{Undefine: []RoleDefinition{wide}, Define: []RoleDefinition{d}}},
 		"in an emergency":         {Change{}, []Change{{Add: []Authorization{glass}}}, Change{Remove: []Authorization{glass}, Add: []Authorization{ended}}},
+		"a review":                {Change{Add: []Authorization{glass}}, []Change{{Remove: []Authorization{glass}, Add: []Authorization{seen}}}, Change{Remove: []Authorization{seen}, Add: []Authorization{glass}}},
 		"an emergency that ended": {Change{Add: []Authorization{glass}}, []Change{{Remove: []Authorization{glass}, Add: []Authorization{ended}}}, Change{}},
 	} {
 		t.Run(name, func(t *testing.T) {
