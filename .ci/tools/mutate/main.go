@@ -7,12 +7,14 @@
 // The package is copied and compiled once, with all mutants in it: the
 // environment variable MUT chooses one (17:true, 17:false, 17:skip). Each test
 // runs alone first, which shows what it reaches; a mutant then meets only those
-// tests that can notice it, the quick ones first. A test that never ends has
-// noticed it.
+// tests that can notice it, those first that reach little else. A test that never
+// ends has noticed it.
 package main
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -119,7 +121,10 @@ func (r *runner) prepare(root, pkg, skip string) error {
 		}
 		r.tests = append(r.tests, t)
 	}
-	slices.SortFunc(r.tests, func(a, b test) int { return int(a.took - b.took) })
+	// Those that reach the least are about it; those that take long come last.
+	slices.SortFunc(r.tests, func(a, b test) int {
+		return cmp.Or(cmp.Compare(a.took/time.Second, b.took/time.Second), bytes.Count(a.seen, []byte{1})-bytes.Count(b.seen, []byte{1}))
+	})
 	log.Printf("%d points, %d tests", len(r.points), len(r.tests))
 	return nil
 }
