@@ -242,7 +242,7 @@ func TestHowAnAuthorizationMisses(t *testing.T) {
 func TestExplanationsHaveOneOrder(t *testing.T) {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	var seed []Authorization
-	for i, on := range []string{"u", "t/b", "t/abc/d", "t/abc", "t/abd/x", "t"} {
+	for i, on := range []string{"u/that/is/long/and/far", "t/b", "t/abc/d", "t/abc", "t/abd/x", "t"} {
 		x := held("user:i/ana", "role:c-one", on)
 		x.ID = uuid.UUID{byte(90 - i)}
 		seed = append(seed, x)
@@ -279,7 +279,7 @@ func TestExplanationsHaveOneOrder(t *testing.T) {
 				require.Equal(t, []Principal{{"team:b"}, {"team:a"}, {"team:top"}}, append([]Principal{}, m.Teams...)[:3:3])
 			}
 		}
-		require.Equal(t, []string{"t/abc/d/e", "t", "t/abd/x", "t/b", "u"}, rest[:5])
+		require.Equal(t, []string{"t/abc/d/e", "t", "t/abd/x", "t/b", "u/that/is/long/and/far"}, rest[:5])
 	}
 }
 

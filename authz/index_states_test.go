@@ -44,6 +44,11 @@ func TestWhatIsThereAfterAChange(t *testing.T) {
 	require.True(t, decideBy(o, req).Allowed)
 	req.OnBehalfOf = req.Principal
 	require.True(t, decideBy(o, req).Allowed)
+	second := Principal{"user:i/second"}
+	b := after(a.ix, Change{Revision: 2, Add: []Authorization{{ID: uuid.UUID{89}, Principal: second, Role: Role{"role:user"}, Resource: req.Resource, Effect: Allow}}})
+	req.OnBehalfOf = second
+	require.Equal(t, req.Principal, decideBy(b, req).Principal, "who acts is named")
+	require.True(t, decideBy(b, req).Allowed)
 	req.OnBehalfOf = p
 	d := decideBy(o, req)
 	require.False(t, d.Allowed)
@@ -76,6 +81,12 @@ func TestHashesThatCollideAreTold(t *testing.T) {
 	require.False(t, ix.holdsIn(req.Principal, "role:gone", Allow, req.Resource, Context{}))
 	require.False(t, ix.holdsIn(Principal{"user:i/none"}, "role:user", Allow, req.Resource, Context{}))
 	require.True(t, ix.holdsIn(req.Principal, "role:user", Allow, req.Resource, Context{}))
+
+	// The role that has number 0 is not every role that nobody knows.
+	first := Principal{"user:i/first"}
+	ix.apply(Change{Revision: 1, Add: []Authorization{{ID: uuid.UUID{88}, Principal: first, Role: Role{a.cat.roleName(0)}, Resource: req.Resource, Effect: Allow}}})
+	require.True(t, ix.holdsIn(first, a.cat.roleName(0), Allow, req.Resource, Context{}))
+	require.False(t, ix.holdsIn(first, "role:gone", Allow, req.Resource, Context{}))
 
 	// A second membership of the same is one, and its end is the end.
 	m := Membership{Principal{"user:i/p"}, Principal{"team:one"}}
