@@ -59,6 +59,7 @@ func TestWhatCannotBeEvaluatedGivesNothingAndTakes(t *testing.T) {
 // Which words may stand where.
 func TestWhatAConditionMayBe(t *testing.T) {
 	for text, ok := range map[string]bool{
+		"device == '#'": false, "(foo)": false, "(hour == 8 foo)": false, "ipMatch('network', '::1')": false, "hour 'in' (8)": false, "hour at (8)": false, "hour == foo": false,
 		"hour == 8": true, "hour && 8": false, "hour || 8": false, "hour ! 8": false, "hour": false, "hour ==": false, "hour == (": false, "hour == true": false, "hour == device": false, "hour == minute": true, "device == network": true,
 		"device == 'a'": true, "device < 'a'": false, "device >= 'a'": false, "device != 'a'": true, "'a' == device": true, "8 == hour": true, "8 < hour": true, "8 in (8)": false, "'a' in ('a')": false, "hour in (8, 9)": true, "hour in (8 9)": false,
 		"hour in ()": false, "hour in 8": false, "hour in ('a')": false, "device in ('a', 'b')": true, "device in (8)": false, "! hour == 8": false, "!(hour == 8)": true, "!!(hour == 8)": false, "!ipMatch(network, '10.0.0.1')": true,
@@ -85,13 +86,16 @@ func TestOnlyWhatIsMindedMayBeUnknown(t *testing.T) {
 		"network == ''":       {true, true},
 		"network == '' && network != 'x' && 1 == 1": {true, true},
 		"device == '' && device != 'x' && 1 == 1":   {true, true},
-		"network == 'x'":                 {false, false},
-		"device == 'x'":                  {false, false},
-		"network == '' && device != 'x'": {false, false},
-		"device == '' && network != 'x'": {false, false},
-		"'' == '' && device != 'x'":      {false, false},
-		"device == network":              {false, false},
-		"device in ('a')":                {false, false},
+		"network == 'x'":                  {false, false},
+		"device == 'x'":                   {false, false},
+		"network == '' && device != 'x'":  {false, false},
+		"device == '' && network != 'x'":  {false, false},
+		"'device' == '' || device != 'x'": {false, false},
+		"network == '' && device == ''":   {true, true},
+		"device == '' && network == ''":   {true, true},
+		"'' == '' && device != 'x'":       {false, false},
+		"device == network":               {false, false},
+		"device in ('a')":                 {false, false},
 	} {
 		c, err := compileCondition(text)
 		require.NoError(t, err, text)

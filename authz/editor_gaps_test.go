@@ -61,6 +61,25 @@ func TestAnEditThatMayBeMadeOpensNoDoorForAnother(t *testing.T) {
 	}
 }
 
+// What a rollback brings back to wait gives nothing, and whoever could say no may
+// take the no back.
+func TestWhatWaitsAgainIsNotGiven(t *testing.T) {
+	w := newOffice(t, elevationLines...)
+	id, err := w.Ask(t.Context(), elevation(t, ana, "role:writer", "office/x", time.Hour))
+	require.NoError(t, err)
+	e := w.as(admin, "office")
+	require.NoError(t, e.Reject(t.Context(), id, ""))
+	require.NoError(t, e.Rollback(t.Context(), w.Revision()-1, ""))
+	require.Equal(t, []uuid.UUID{id}, waiting(t, w))
+	require.False(t, w.can(ana, "a.write", "office/x"))
+
+	// Of all that a team holds each is given, in whatever order it came.
+	for _, order := range [][]string{{"reader", "clerk"}, {"clerk", "reader"}} {
+		w := newOffice(t, "allow "+boss+" role:boss office", "allow "+admin+" role:admin office", "allow "+admin+" role:reader office", "allow team:t role:"+order[0]+" office", "allow team:t role:"+order[1]+" office")
+		w.refused(w.as(admin, "office").Join(t.Context(), w.member(ana, "team:t"), ""), "does not hold b.read")
+	}
+}
+
 // What waits in a team is given to nobody by joining it.
 func TestWhatWaitsInATeamIsNotGiven(t *testing.T) {
 	probe := &office{t: t, clock: &clock{t: start}}

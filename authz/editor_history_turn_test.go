@@ -38,6 +38,7 @@ func TestOnlyWhatDiffersIsTurnedAround(t *testing.T) {
 		"one came and went":       {Change{}, []Change{add, remove}, Change{}},
 		"one went and came":       {add, []Change{remove, add}, Change{}},
 		"one is longer":           {add, []Change{alter}, Change{Remove: []Authorization{later}, Add: []Authorization{x}}},
+		"one is shorter":          {Change{Add: []Authorization{later}}, []Change{{Remove: []Authorization{later}, Add: []Authorization{x}}}, Change{Remove: []Authorization{x}, Add: []Authorization{later}}},
 		"and as it was again":     {add, []Change{alter, back}, Change{}},
 		"one joined":              {Change{}, []Change{join}, leave},
 		"one left":                {join, []Change{leave}, join},
