@@ -53,6 +53,7 @@ func main() {
 	files := flag.String("files", "", "regular expression of the files to change; empty: all")
 	only := flag.String("only", "", "file that names the mutants to try, such as an old survivors.txt")
 	equivalent := flag.String("equivalent", "", "file that names mutants without effect; reasons after #")
+	run := flag.String("run", "", "regular expression of tests to run; empty: all")
 	skip := flag.String("skip", "", "regular expression of tests to leave out")
 	budget := flag.Duration("budget", 0, "stop at so much time of tests for one mutant, for a first look; 0: run all that reach it")
 	coverOnly := flag.Bool("cover", false, "coverage only")
@@ -61,7 +62,7 @@ func main() {
 		log.Fatal("-out: name a folder to write to")
 	}
 	r := &runner{out: *out, binary: filepath.Join(*out, "mutants.test"), flags: flag.Args(), budget: *budget}
-	if err := r.prepare(*root, *pkg, *skip); err != nil {
+	if err := r.prepare(*root, *pkg, *run, *skip); err != nil {
 		log.Fatal(err)
 	}
 	if err := r.coverage(); err != nil {
@@ -77,7 +78,7 @@ func main() {
 
 // prepare copies the module, changes the package, compiles its tests and runs
 // each alone.
-func (r *runner) prepare(root, pkg, skip string) error {
+func (r *runner) prepare(root, pkg, run, skip string) error {
 	module := filepath.Join(r.out, "module")
 	if err := os.RemoveAll(module); err != nil {
 		return err
@@ -101,9 +102,9 @@ func (r *runner) prepare(root, pkg, skip string) error {
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	left := regexp.MustCompile(skip)
+	wanted, left := regexp.MustCompile(run), regexp.MustCompile(skip)
 	for _, name := range strings.Fields(string(names)) {
-		if strings.HasPrefix(name, "Benchmark") || skip != "" && left.MatchString(name) {
+		if strings.HasPrefix(name, "Benchmark") || !wanted.MatchString(name) || skip != "" && left.MatchString(name) {
 			continue
 		}
 		cover := filepath.Join(r.out, "seen")
