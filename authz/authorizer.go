@@ -259,12 +259,11 @@ func (c *catalogue) known(x Authorization) error {
 	if c.sets[x.Role.name] == nil {
 		return fmt.Errorf("authz: authorization: role %s: %w to the policy", x.Role, ErrUnknown)
 	}
-	if x.Condition != "" {
-		if _, err := compileCondition(x.Condition); err != nil {
-			return err
-		}
+	if x.Condition == "" {
+		return nil
 	}
-	return nil
+	_, err := compileCondition(x.Condition)
+	return err
 }
 
 // Check says whether a request would be allowed. It records nothing, hands over

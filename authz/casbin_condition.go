@@ -64,7 +64,7 @@ func same(w word, t govaluate.ExpressionToken) bool {
 		}
 		return w.kind == wordNumber && t.Value == n
 	case govaluate.COMPARATOR:
-		return (w.kind == wordOperator || w.text == "in") && t.Value == w.text
+		return (w.kind == wordOperator || w.kind == wordName) && t.Value == w.text
 	case govaluate.LOGICALOP, govaluate.PREFIX:
 		return w.kind == wordOperator && t.Value == w.text
 	case govaluate.SEPARATOR:

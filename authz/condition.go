@@ -57,7 +57,7 @@ type condition struct {
 func (c *condition) counts(e Effect, ctx Context, now time.Time) bool {
 	ok, err := c.satisfied(ctx, now)
 	if e == Allow {
-		return ok && err == nil
+		return ok // never with an error
 	}
 	return ok || err != nil
 }

@@ -52,7 +52,7 @@ func (e Editor) Last() uint64 {
 // begin takes the pen: what is checked between begin and end still holds when
 // the change counts, whoever else edits meanwhile.
 func (e Editor) begin() (ix *index, end func(), err error) {
-	if e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+	if !e.g.of(e.a) {
 		return nil, nil, fmt.Errorf("authz: zero editor: %w", ErrDenied)
 	}
 	if err := e.a.editable(); err != nil {
@@ -209,7 +209,7 @@ func (a *Authorizer) announced(revision uint64) {
 // refused records a refusal and returns it. What is no refusal but a mistake is
 // returned only, and so is what was refused since it could not be recorded.
 func (e Editor) refused(ctx context.Context, c Change, err error) error {
-	if !isRefusal(err) || e.a == nil || e.g.g == nil || e.g.g.a != e.a {
+	if !isRefusal(err) || !e.g.of(e.a) {
 		return err
 	}
 	req := e.g.g.req
@@ -284,7 +284,7 @@ func byID(xs []Authorization) map[uuid.UUID]Authorization {
 // Authorizations returns what stands on a resource, above it or below it,
 // oldest first, for the holder of a Grant of authz.authorizations.read on it.
 func (a *Authorizer) Authorizations(g Grant, under Resource) ([]Authorization, error) {
-	if a == nil || g.g == nil || g.g.a != a {
+	if !g.of(a) {
 		return nil, fmt.Errorf("authz: list: zero grant: %w", ErrDenied)
 	}
 	if err := a.editable(); err != nil {

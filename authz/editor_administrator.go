@@ -9,10 +9,7 @@ import (
 // roles on it, if it had somebody. Only users and services count, and only what
 // they hold now, without end and condition, and are not denied at any time.
 func administered(ix, next state, c Change) error {
-	bit, editable := ix.cat().number[writeAuthorizations]
-	if !editable {
-		return nil
-	}
+	bit := ix.cat().number[writeAuthorizations] // which is there: a Grant of it makes the change
 	carries := func(of state, role Role) bool { set := of.cat().sets[role.name]; return set != nil && set.has(bit) }
 	// Where the change may take the right away.
 	var from []Resource
@@ -49,7 +46,7 @@ func administered(ix, next state, c Change) error {
 	// Who holds it where: the answer changes only where one of these stands.
 	stand := func(of state) (out []Authorization) {
 		for x := range of.each() {
-			if carries(of, x.Role) && !x.Pending {
+			if carries(of, x.Role) { // what is pending has an end and is nobody's for good
 				out = append(out, x)
 			}
 		}

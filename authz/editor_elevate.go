@@ -190,8 +190,8 @@ func (e Editor) Reject(ctx context.Context, id uuid.UUID, reason string) error {
 }
 
 func pending(ix *index, verb string, id uuid.UUID) (Authorization, error) {
-	x, ok := ix.get(id)
-	if !ok || !x.Pending {
+	x, _ := ix.get(id)
+	if !x.Pending {
 		return x, fmt.Errorf("authz: %s %s: nothing pending: %w", verb, id, ErrUnknown)
 	}
 	return x, nil
@@ -201,8 +201,8 @@ func pending(ix *index, verb string, id uuid.UUID) (Authorization, error) {
 // has looked at it. It does not end it. What waits for no review is ErrUnknown.
 func (e Editor) Review(ctx context.Context, id uuid.UUID, reason string) error {
 	_, err := e.run(ctx, reason, func(ix *index) (Change, error) {
-		x, ok := ix.get(id)
-		if !ok || !x.unreviewed() {
+		x, _ := ix.get(id)
+		if !x.unreviewed() {
 			return Change{}, fmt.Errorf("authz: review %s: nothing to review: %w", id, ErrUnknown)
 		}
 		y := x
@@ -245,7 +245,7 @@ func (e Editor) mayReview(x, y Authorization) error {
 // Elevations returns what waits for a second person, pending or to be reviewed,
 // oldest first, on what a Grant of authz.authorizations.read covers.
 func (a *Authorizer) Elevations(g Grant) ([]Authorization, error) {
-	if a == nil || g.g == nil || g.g.a != a {
+	if !g.of(a) {
 		return nil, fmt.Errorf("authz: elevations: zero grant: %w", ErrDenied)
 	}
 	read := Permission{readAuthorizations}

@@ -18,7 +18,7 @@ import (
 // is a store that cannot say.
 func (a *Authorizer) History(ctx context.Context, g Grant, after uint64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		if a == nil || g.g == nil || g.g.a != a {
+		if !g.of(a) {
 			yield(Change{}, fmt.Errorf("authz: history: zero grant: %w", ErrDenied))
 			return
 		}
@@ -146,11 +146,11 @@ func turnAround(ix *index, later []Change) Change {
 			out.Remove = append(out.Remove, x)
 		}
 		switch {
-		case old.ID == uuid.Nil && now.ID != uuid.Nil:
+		case old.ID == uuid.Nil:
 			out.Add = append(out.Add, remains(now, ix.now())...)
-		case old.ID != uuid.Nil && old.same(now):
+		case old.same(now):
 			out.Remove = out.Remove[:len(out.Remove)-1]
-		case old.ID != uuid.Nil:
+		default:
 			if now.emergency() && old.wider(now) {
 				old.From, old.Until, old.Condition = now.From, now.Until, now.Condition
 			}

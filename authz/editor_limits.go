@@ -115,7 +115,8 @@ func (e Editor) memberships(ix, next state, c Change) error {
 }
 
 // roles: whoever makes or changes a role may give it, as it was and as it will
-// be, where the Grant is and wherever somebody holds it.
+// be, where the Grant is. That is for good and past every deny below, so it is
+// wherever the Grant covers somebody who holds it.
 func (e Editor) roles(ix, next state, c Change) error {
 	on, names := e.g.g.req.Resource, redefined(ix, next)
 	for _, d := range append(slices.Clone(c.Undefine), c.Define...) {
@@ -151,15 +152,6 @@ func (e Editor) roles(ix, next state, c Change) error {
 		for _, giver := range e.givers() {
 			if !set.within(old) && isOneOf(x.Principal, giver, ix, next) {
 				return fmt.Errorf("authz: define %s: %s holds it on %s and cannot extend it: %w", x.Role, giver, x.Resource, ErrDenied)
-			}
-		}
-		gifts := []gift{{x, set, x.Effect == Deny}}
-		if x.Effect == Deny {
-			gifts = append(gifts, gift{x: x, set: old})
-		}
-		for _, g := range gifts {
-			if err := e.mayGive(ix, next, g); err != nil {
-				return err
 			}
 		}
 	}
@@ -204,12 +196,12 @@ func cannotGive(ix, next state, giver Principal, g gift) string {
 	// Whoever gives on a resource gives below it too, past every deny there,
 	// and past those that begin tomorrow.
 	now := ix.time()
-	write, editable := ix.cat().number[writeAuthorizations]
+	write := ix.cat().number[writeAuthorizations] // which is there: a Grant of it makes the change
 	for h := range holdings(ix, giver) {
 		if h.Effect != Deny || !now.Before(ends(h)) || !g.x.Resource.Contains(h.Resource) && !h.Resource.Contains(g.x.Resource) {
 			continue
 		}
-		if denied := ix.cat().sets[h.Role.name]; editable && denied.has(write) || denied.meets(g.set) {
+		if denied := ix.cat().sets[h.Role.name]; denied.has(write) || denied.meets(g.set) {
 			return fmt.Sprintf("is denied %s on %s", h.Role, h.Resource)
 		}
 	}

@@ -10,10 +10,7 @@ import (
 
 // after returns the catalogue after a change that leaves these defined roles.
 // The change was found valid before; one that was not changes no role.
-func (c *catalogue) after(ch Change, defs []RoleDefinition) *catalogue {
-	if len(ch.Define)+len(ch.Undefine) == 0 {
-		return c
-	}
+func (c *catalogue) after(defs []RoleDefinition) *catalogue {
 	other, err := c.with(defs)
 	if err != nil {
 		return c

@@ -58,7 +58,7 @@ func (a *Authorizer) Explain(ctx context.Context, req Request) (Explanation, err
 // answer then says that something there allows or denies, and not what, whose or
 // through whom. Any other Grant is refused with ErrDenied.
 func (a *Authorizer) ExplainFor(ctx context.Context, g Grant, req Request) (Explanation, error) {
-	if a == nil || g.g == nil || g.g.a != a {
+	if !g.of(a) {
 		return Explanation{}, fmt.Errorf("authz: explain: zero grant: %w", ErrDenied)
 	}
 	if err := g.Covers(Permission{"authz.decisions.explain"}, req.Resource); err != nil {
@@ -83,7 +83,7 @@ func (a *Authorizer) explain(ctx context.Context, req Request, within Resource) 
 		return x, errIncomplete
 	}
 	bit, known := ix.cat().number[req.Permission.name]
-	if !known || a.foreign != nil {
+	if !known { // or a model of the policy's own decides, which knows none
 		return x, nil
 	}
 	w := why{a: a, ix: ix, now: a.now(), bit: bit, req: req, within: within}

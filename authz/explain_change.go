@@ -6,8 +6,6 @@ import (
 	"math/bits"
 	"slices"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // maxLeastRoles is how many roles are tried for a change.
@@ -96,7 +94,7 @@ func permissionsIn(set bitset) int {
 }
 
 func appendNew(xs []Authorization, x Authorization) []Authorization {
-	if slices.ContainsFunc(xs, func(y Authorization) bool { return x.ID != uuid.Nil && y.ID == x.ID }) {
+	if slices.ContainsFunc(xs, func(y Authorization) bool { return y.ID == x.ID }) {
 		return xs
 	}
 	return append(xs, x)

@@ -35,10 +35,7 @@ func (w why) actors() []Principal {
 // look sorts what a principal holds into what counts and what misses.
 func (w why) look(p Principal) (allows, denies []Reason, misses []Miss) {
 	for _, holder := range append([]Principal{p}, w.ix.teamsOf(p)...) {
-		var teams []Principal // the same for all that the holder holds
-		if holder != p {
-			teams = w.chain(p, holder)
-		}
+		teams := w.chain(p, holder) // the same for all that the holder holds
 		for _, x := range w.ix.heldBy(holder) {
 			r := Reason{x, p, teams}
 			switch kind := w.kind(x); kind {

@@ -18,6 +18,9 @@ type grant struct {
 	expires time.Time
 }
 
+// of says that the Grant is one, and of this Authorizer.
+func (g Grant) of(a *Authorizer) bool { return g.g != nil && g.g.a == a }
+
 func (a *Authorizer) mint(req Request, d Decision, now time.Time) Grant {
 	return Grant{&grant{a: a, req: req, d: d, expires: now.Add(a.ttl)}}
 }

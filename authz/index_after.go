@@ -50,7 +50,7 @@ func after(ix *index, c Change) *overlay {
 		o.added[x.Principal] = append(o.added[x.Principal], x)
 	}
 	if len(c.Define)+len(c.Undefine) > 0 {
-		o.catalogue = ix.cat().after(c, c.apply(Assignments{Roles: ix.roles()}).Roles)
+		o.catalogue = ix.cat().after(c.apply(Assignments{Roles: ix.roles()}).Roles)
 	}
 	return o
 }

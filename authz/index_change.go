@@ -51,7 +51,7 @@ func (ix *index) apply(c Change) *index {
 	todo := prepared{runs: ix.runs[:0], catalogue: ix.cat()}
 	if len(c.Define)+len(c.Undefine) > 0 {
 		ix.defined = c.apply(Assignments{Roles: ix.defined}).Roles
-		todo.catalogue = ix.cat().after(c, ix.defined)
+		todo.catalogue = ix.cat().after(ix.defined)
 	}
 	ix.join(&todo, c.Leave, c.Join)
 	ix.assign(&todo, c.Remove, c.Add)

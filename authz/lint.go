@@ -183,7 +183,7 @@ func (l *linter) readRoles(policy fs.FS) {
 		}
 		if len(l.roles) >= maxRoles {
 			l.add(Error, "unreadable", r, "more than %d roles", maxRoles)
-			return
+			break // with what there is: the sets of these roles are wanted below
 		}
 		l.roles = append(l.roles, role)
 	}

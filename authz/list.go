@@ -188,19 +188,11 @@ func (w *walk) mark(root uint32) {
 		return
 	}
 	for n := range allowed {
-		inside, first := false, true
-		for up := n; up != 0; up = nodes.at(up).parent {
-			if w.denied[up] || up != n && allowed[up] {
-				first = false
-				break
-			}
+		for up := n; up != 0 && !w.denied[up] && (up == n || !allowed[up]); up = nodes.at(up).parent {
 			if up == root {
-				inside = true
+				w.begins = append(w.begins, n)
 				break
 			}
-		}
-		if inside && first {
-			w.begins = append(w.begins, n)
 		}
 	}
 	slices.Sort(w.begins)
