@@ -63,9 +63,9 @@ func TestWhatIsAlikeIsKeptOnce(t *testing.T) {
 	c.Revision = 2
 	a.ix.apply(c)
 	details, conditions := map[*detail]bool{}, map[*condition]bool{}
-	for _, d := range a.ix.runOf(a.ix.find("user:i/x")).details {
-		details[d] = true
-		conditions[d.when] = true
+	for _, x := range a.ix.runOf(a.ix.find("user:i/x")).asides {
+		details[x.detail] = true
+		conditions[x.detail.when] = true
 	}
 	require.LessOrEqual(t, len(details), 6, "three, and a few that fell on one place")
 	require.Len(t, conditions, 3)
