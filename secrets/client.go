@@ -157,22 +157,6 @@ func (t *transport) send(r *http.Request, header string) (*http.Response, error)
 	return resp, nil
 }
 
-// live refuses a secret that was revoked or replaced since the client was made.
-func (s *Safe) live(ctx context.Context, ref Ref, version uint64) error {
-	r, err := s.store.Load(ctx, ref.String())
-	switch {
-	case err != nil:
-		return fmt.Errorf("secrets: use %s: %w", ref, err)
-	case r.Revoked:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrNotFound)
-	case r.Version != version:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrConflict)
-	case !r.Expires.IsZero() && !s.now().Before(r.Expires):
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrExpired)
-	}
-	return nil
-}
-
 // plainContext passes deadline and cancellation on and hides every value: a
 // caller's httptrace hook would see the header.
 type plainContext struct{ context.Context }

@@ -27,6 +27,15 @@ func (h Handle) covers() error {
 	return h.h.safe.may(h.h.g, "secrets.use", h.h.ref)
 }
 
+// begin is nil when a use may begin, and has recorded it: who, on whose behalf,
+// which secret and what for. Every use of a secret goes through it.
+func (h Handle) begin(ctx context.Context, what string) error {
+	if h.h == nil {
+		return fmt.Errorf("secrets: zero handle: %w", authz.ErrDenied)
+	}
+	return h.h.safe.must(ctx, h.h.g, "secrets.use", h.h.ref.Resource(), what)
+}
+
 // HTTPClient returns a client that adds the credential to requests to the
 // origin of the policy. A request to another origin, by a redirect too, is
 // ErrOrigin and is not sent. Before each request the Grant is tested again and
@@ -35,14 +44,14 @@ func (h Handle) covers() error {
 //
 // The client is the caller's alone; connections below it are shared.
 func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, error) {
-	if err := h.covers(); err != nil {
+	if err := h.begin(ctx, "http"); err != nil {
 		return nil, err
 	}
 	o, err := p.origin()
 	if err != nil {
 		return nil, err
 	}
-	c, version, err := h.h.safe.use(ctx, h.h.ref)
+	c, version, err := h.h.safe.use(ctx, h.h.g, h.h.ref)
 	if err != nil {
 		return nil, err
 	}

@@ -183,6 +183,16 @@ func (t *tokens) drop(r Ref) {
 	}
 }
 
+func (t *tokens) dropTenant(tenant string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range t.m {
+		if k.ref.tenant() == tenant {
+			delete(t.m, k)
+		}
+	}
+}
+
 func (t *tokens) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
