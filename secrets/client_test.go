@@ -489,14 +489,14 @@ func (o *outage) set(err error) {
 	o.err = err
 }
 
-func (o *outage) Load(ctx context.Context, name string) (secrets.Row, error) {
+func (o *outage) Load(ctx context.Context, tenant, name string, version uint64) (secrets.Record, error) {
 	o.mu.Lock()
 	err := o.err
 	o.mu.Unlock()
 	if err != nil {
-		return secrets.Row{}, err
+		return secrets.Record{}, err
 	}
-	return o.Store.Load(ctx, name)
+	return o.Store.Load(ctx, tenant, name, version)
 }
 
 func TestClientForManyAtOnce(t *testing.T) {

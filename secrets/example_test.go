@@ -150,13 +150,13 @@ func ExampleSafe_List() {
 		if err != nil {
 			panic(err)
 		}
-		d.Created = time.Time{} // now
+		d.First, d.Created = time.Time{}, time.Time{} // now
 		fmt.Printf("%s\n", must(json.Marshal(d)))
 	}
 	// Output:
-	// {"ref":"tenants/acme/secrets/crm","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
-	// {"ref":"tenants/acme/users/7f3a/secrets/mailbox","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
-	// {"ref":"tenants/acme/users/9c1e/secrets/mailbox","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/secrets/crm","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/users/7f3a/secrets/mailbox","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/users/9c1e/secrets/mailbox","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
 }
 
 // A revocation stops the clients that are in use, at their next request.

@@ -12,42 +12,33 @@ const maxMarks = 1 << 16
 // marks are the newest states that this process has seen. A MAC cannot tell an
 // old row, put back whole, from the row of today; these can, for what was in use
 // here. What was never seen here, Verify compares with the record of changes.
+//
+// They are read before a row is loaded: a row that is older than what was seen
+// by then is old, while one that was loaded as another change came may be.
 type marks struct {
-	mu       sync.Mutex
-	revision *simplelru.LRU[string, uint64]
-	gen      *simplelru.LRU[string, uint32]
+	mu sync.Mutex
+	m  *simplelru.LRU[string, uint64]
 }
 
 func newMarks() *marks {
-	m := &marks{}
 	// The only error is a size that is not positive.
-	m.revision, _ = simplelru.NewLRU[string, uint64](maxMarks, nil)
-	m.gen, _ = simplelru.NewLRU[string, uint32](maxMarks, nil)
-	return m
+	m, _ := simplelru.NewLRU[string, uint64](maxMarks, nil)
+	return &marks{m: m}
 }
 
-// secret reports whether a revision of a head is no older than what was seen,
-// and remembers it.
-func (m *marks) secret(name string, revision uint64) bool {
+// seen returns what was seen of a name, 0 for nothing.
+func (m *marks) seen(name string) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return mark(m.revision, name, revision)
+	n, _ := m.m.Get(name)
+	return n
 }
 
-// tenant is the same for a tenant's generation.
-func (m *marks) tenant(name string, generation uint32) bool {
+// raise remembers what was seen.
+func (m *marks) raise(name string, n uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return mark(m.gen, name, generation)
-}
-
-func mark[N uint32 | uint64](l *simplelru.LRU[string, N], name string, n N) bool {
-	old, ok := l.Get(name)
-	if n < old {
-		return false
+	if old, ok := m.m.Get(name); n > old || !ok && n > 0 {
+		m.m.Add(name, n)
 	}
-	if n > old || !ok && n > 0 {
-		l.Add(name, n)
-	}
-	return true
 }

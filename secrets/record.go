@@ -25,41 +25,52 @@ func (s *Safe) atHead(tenant string, generation uint32) place {
 // secret that is not there has the zero Head; a tenant that was erased is
 // ErrErased.
 func (s *Safe) load(ctx context.Context, ref Ref, version uint64) (Record, *headKey, error) {
-	r, err := s.store.Load(ctx, ref.tenant(), ref.String(), version)
-	if err != nil {
-		return Record{}, nil, err
-	}
-	hk, err := s.tenant(ctx, ref.tenant(), r.Tenant)
+	seen := s.marks.seen(ref.String())
+	r, hk, err := s.row(ctx, ref.tenant(), ref.String(), version)
 	if err != nil {
 		return Record{}, nil, err
 	}
 	h := r.Head
-	if h.Name == "" && h.Revision == 0 {
-		if s.marks.secret(ref.String(), 0) {
-			return r, hk, nil
-		}
+	if h.Revision < seen {
 		return Record{}, nil, ErrTampered
+	}
+	if h.Name == "" && h.Revision == 0 {
+		return r, hk, nil
 	}
 	switch {
 	case hk == nil, h.Name != ref.String(), h.Tenant != ref.tenant(), !hk.intact(s.deployment, h):
 		return Record{}, nil, ErrTampered
 	case h.Revoked && r.Newest != 0, !h.Revoked && r.Newest != h.Current:
 		return Record{}, nil, ErrTampered
-	case !s.marks.secret(h.Name, h.Revision):
-		return Record{}, nil, ErrTampered
 	}
+	s.marks.raise(h.Name, h.Revision)
 	return r, hk, nil
 }
 
-// tenant checks a tenant's row and returns the key of its heads, nil where there
-// is no row yet.
-func (s *Safe) tenant(ctx context.Context, name string, t Tenant) (*headKey, error) {
+// row loads what a store has, and checks and opens the tenant's row in it.
+func (s *Safe) row(ctx context.Context, tenant, name string, version uint64) (Record, *headKey, error) {
+	seen := s.marks.seen(tenant)
+	r, err := s.store.Load(ctx, tenant, name, version)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	if r.Tenant.Erased.IsZero() && uint64(r.Tenant.Generation) < seen {
+		return Record{}, nil, ErrTampered
+	}
+	hk, err := s.headKey(ctx, tenant, r.Tenant)
+	if err != nil {
+		return Record{}, nil, err
+	}
+	s.marks.raise(tenant, uint64(r.Tenant.Generation))
+	return r, hk, nil
+}
+
+// headKey opens a tenant's row: the key of its heads, nil where there is no row
+// yet.
+func (s *Safe) headKey(ctx context.Context, name string, t Tenant) (*headKey, error) {
 	if !t.Erased.IsZero() {
 		s.keys.cache.wipe(name)
 		return nil, ErrErased
-	}
-	if !s.marks.tenant(name, t.Generation) {
-		return nil, ErrTampered
 	}
 	if t.Generation == 0 && len(t.HeadKey) == 0 {
 		return nil, nil
@@ -133,7 +144,9 @@ func (s *Safe) alive(h Head) error {
 // use opens a secret for as long as one client needs it. The caller has recorded
 // the use; one with a key past its age is recorded as that too.
 func (s *Safe) use(ctx context.Context, g authz.Grant, ref Ref) (*credential, uint64, error) {
-	fail := func(err error) (*credential, uint64, error) { return nil, 0, fmt.Errorf("secrets: use %s: %w", ref, err) }
+	fail := func(err error) (*credential, uint64, error) {
+		return nil, 0, fmt.Errorf("secrets: use %s: %w", ref, err)
+	}
 	r, _, err := s.load(ctx, ref, 0)
 	if err != nil {
 		return fail(err)

@@ -96,8 +96,6 @@ func (s *Safe) Rewrap(ctx context.Context, g authz.Grant, owner authz.Resource, 
 	}
 	j := s.newJob(o)
 	fail := func(err error) (Progress, error) { return j.p, fmt.Errorf("secrets: rewrap %s: %w", owner, err) }
-	// A tenant's row may be put back or erased meanwhile: each is looked at
-	// again when it is its turn.
 	err := s.eachTenant(ctx, owner, func(t Tenant) error {
 		all, err := s.store.Count(ctx, t.Name, AllKeys)
 		if err != nil {
@@ -114,14 +112,17 @@ func (s *Safe) Rewrap(ctx context.Context, g authz.Grant, owner authz.Resource, 
 	j.first = j.p.Done
 	j.tell()
 	err = s.eachTenant(ctx, owner, func(t Tenant) error {
-		if _, err := s.tenant(ctx, t.Name, t); err != nil {
-			if errors.Is(err, ErrTampered) || errors.Is(err, ErrFormat) || errors.Is(err, ErrErased) {
-				j.fail(t.Name, uint64(t.Generation), err)
-				return nil
-			}
+		r, hk, err := s.row(ctx, t.Name, "", 0)
+		switch {
+		case errors.Is(err, ErrErased):
+			return nil
+		case errors.Is(err, ErrTampered), errors.Is(err, ErrFormat), err == nil && hk == nil:
+			j.fail(t.Name, uint64(t.Generation), ErrTampered)
+			return nil
+		case err != nil:
 			return err
 		}
-		return s.rewrapTenant(ctx, t, j)
+		return s.rewrapTenant(ctx, r.Tenant, j)
 	})
 	if err != nil {
 		return fail(err)

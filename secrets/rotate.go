@@ -57,16 +57,9 @@ func (s *Safe) RotateTenant(ctx context.Context, g authz.Grant, tenant authz.Res
 		return 0, err
 	}
 	fail := func(err error) (uint32, error) { return 0, fmt.Errorf("secrets: rotate %s: %w", tenant, err) }
-	r, err := s.store.Load(ctx, name, "", 0)
-	if err != nil {
-		return fail(err)
-	}
-	hk, err := s.tenant(ctx, name, r.Tenant)
-	if err != nil {
-		return fail(err)
-	}
-	if hk == nil {
-		return fail(ErrNotFound)
+	r, hk, err := s.row(ctx, name, "", 0)
+	if err != nil || hk == nil {
+		return fail(orNotFound(err))
 	}
 	k, err := s.keys.after(ctx, name, r.Tenant.Generation)
 	if err != nil {
@@ -118,11 +111,8 @@ func (s *Safe) RetireTenantKeys(ctx context.Context, g authz.Grant, tenant authz
 		return err
 	}
 	fail := func(err error) error { return fmt.Errorf("secrets: retire keys of %s: %w", tenant, err) }
-	r, err := s.store.Load(ctx, name, "", 0)
-	if err != nil {
-		return fail(err)
-	}
-	if hk, err := s.tenant(ctx, name, r.Tenant); err != nil || hk == nil {
+	r, hk, err := s.row(ctx, name, "", 0)
+	if err != nil || hk == nil {
 		return fail(orNotFound(err))
 	}
 	k, _, err := s.keys.cache.get(ctx, cacheKey{name, r.Tenant.Generation}, 0)

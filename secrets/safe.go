@@ -189,7 +189,7 @@ func (s *Safe) save(ctx context.Context, g authz.Grant, perm, what string, h Hea
 	}
 	err := s.store.Save(ctx, h, v, generation)
 	if err == nil {
-		s.marks.secret(h.Name, h.Revision)
+		s.marks.raise(h.Name, h.Revision)
 		return nil
 	}
 	if errors.Is(err, ErrConflict) { // it certainly did not happen
@@ -271,7 +271,11 @@ func (s *Safe) List(ctx context.Context, g authz.Grant, owner authz.Resource) it
 func (s *Safe) ListAfter(ctx context.Context, g authz.Grant, owner authz.Resource, after string) iter.Seq2[Description, error] {
 	return func(yield func(Description, error) bool) {
 		for e, err := range s.entries(ctx, g, "secrets.describe", owner, after) {
-			if !yield(describe(e), err) || err != nil {
+			if err != nil {
+				yield(Description{}, err)
+				return
+			}
+			if !yield(describe(e), nil) {
 				return
 			}
 		}
@@ -301,11 +305,7 @@ func (s *Safe) entries(ctx context.Context, g authz.Grant, perm string, owner au
 			}
 			for _, e := range es {
 				if e.Tenant != of || hk == nil {
-					r, err := s.store.Load(ctx, e.Tenant, "", 0)
-					if err == nil {
-						hk, err = s.tenant(ctx, e.Tenant, r.Tenant)
-					}
-					if err != nil {
+					if _, hk, err = s.row(ctx, e.Tenant, "", 0); err != nil {
 						fail(err)
 						return
 					}
