@@ -105,7 +105,7 @@ func readVectors(t testing.TB) []vector {
 	var vs []struct {
 		Deployment, Table, Tenant, ID, Kind string
 		Version                             uint64
-		Created, Expires int64
+		Created, Expires                    int64
 		TenantKey                           string `json:"tenant_key"`
 		Context, Plaintext, Sealed          string
 	}

@@ -25,8 +25,13 @@ func (s *Safe) atHead(tenant string, generation uint32) place {
 // secret that is not there has the zero Head; a tenant that was erased is
 // ErrErased.
 func (s *Safe) load(ctx context.Context, ref Ref, version uint64) (Record, *headKey, error) {
-	seen := s.marks.seen(ref.String())
-	r, hk, err := s.row(ctx, ref.tenant(), ref.String(), version)
+	return s.loadNamed(ctx, ref.tenant(), ref.String(), version)
+}
+
+// loadNamed is load for what is kept beside a secret, under a name that is no Ref.
+func (s *Safe) loadNamed(ctx context.Context, tenant, name string, version uint64) (Record, *headKey, error) {
+	seen := s.marks.seen(name)
+	r, hk, err := s.row(ctx, tenant, name, version)
 	if err != nil {
 		return Record{}, nil, err
 	}
@@ -38,7 +43,7 @@ func (s *Safe) load(ctx context.Context, ref Ref, version uint64) (Record, *head
 		return r, hk, nil
 	}
 	switch {
-	case hk == nil, h.Name != ref.String(), h.Tenant != ref.tenant(), !hk.intact(s.deployment, h):
+	case hk == nil, h.Name != name, h.Tenant != tenant, !hk.intact(s.deployment, h):
 		return Record{}, nil, ErrTampered
 	case h.Revoked && r.Newest != 0, !h.Revoked && r.Newest != h.Current:
 		return Record{}, nil, ErrTampered
@@ -99,24 +104,30 @@ func (s *Safe) headKey(ctx context.Context, name string, t Tenant) (*headKey, er
 	return hk, nil
 }
 
-// unseal opens a version and returns its scheme and value, which share one piece
-// of memory to clear, and whether the key was past its age.
-func (s *Safe) unseal(ctx context.Context, v *Version) (scheme Scheme, plain, value []byte, grace bool, err error) {
+// plain opens a version, and reports whether its key was past its age.
+func (s *Safe) plain(ctx context.Context, v *Version) (plain []byte, grace bool, err error) {
 	id, version, err := keyOf(v.Wrap)
 	if err != nil {
-		return Scheme{}, nil, nil, false, err
+		return nil, false, err
 	}
 	if version != v.KeyVersion {
-		return Scheme{}, nil, nil, false, ErrTampered
+		return nil, false, ErrTampered
 	}
 	k, grace, err := s.keys.cache.get(ctx, cacheKey{v.Tenant, version}, len(v.Body))
 	if err != nil {
-		return Scheme{}, nil, nil, false, err
+		return nil, false, err
 	}
 	if k.id != id {
-		return Scheme{}, nil, nil, false, ErrTampered
+		return nil, false, ErrTampered
 	}
-	if plain, err = open(nil, k, s.at(v), v.Wrap, v.Body); err != nil {
+	plain, err = open(nil, k, s.at(v), v.Wrap, v.Body)
+	return plain, grace, err
+}
+
+// unseal opens a version and returns its scheme and value, which share one piece
+// of memory to clear, and whether the key was past its age.
+func (s *Safe) unseal(ctx context.Context, v *Version) (scheme Scheme, plain, value []byte, grace bool, err error) {
+	if plain, grace, err = s.plain(ctx, v); err != nil {
 		return Scheme{}, nil, nil, false, err
 	}
 	sb, value, err := unpackValue(plain)
@@ -128,6 +139,11 @@ func (s *Safe) unseal(ctx context.Context, v *Version) (scheme Scheme, plain, va
 		return Scheme{}, nil, nil, false, err
 	}
 	return scheme, plain, value, grace, nil
+}
+
+// of reports whether a version says the same as the head whose current one it is.
+func (v *Version) of(h Head) bool {
+	return v.Name == h.Name && v.Tenant == h.Tenant && v.Number == h.Current && v.Kind == h.Kind && v.Expires.Equal(h.Expires) && v.Created.Equal(h.Changed)
 }
 
 // alive is nil for a secret that may be used now.
@@ -143,7 +159,7 @@ func (s *Safe) alive(h Head) error {
 
 // use opens a secret for as long as one client needs it. The caller has recorded
 // the use; one with a key past its age is recorded as that too.
-func (s *Safe) use(ctx context.Context, g authz.Grant, ref Ref) (*credential, uint64, error) {
+func (s *Safe) use(ctx context.Context, g authz.Grant, perm string, ref Ref) (*credential, uint64, error) {
 	fail := func(err error) (*credential, uint64, error) {
 		return nil, 0, fmt.Errorf("secrets: use %s: %w", ref, err)
 	}
@@ -155,8 +171,7 @@ func (s *Safe) use(ctx context.Context, g authz.Grant, ref Ref) (*credential, ui
 		return fail(err)
 	}
 	v := r.Version
-	if v.Name != r.Head.Name || v.Tenant != r.Head.Tenant || v.Number != r.Head.Current || v.Kind != r.Head.Kind ||
-		!v.Expires.Equal(r.Head.Expires) || !v.Created.Equal(r.Head.Changed) {
+	if !v.of(r.Head) {
 		return fail(ErrTampered)
 	}
 	scheme, plain, value, grace, err := s.unseal(ctx, &v)
@@ -165,7 +180,7 @@ func (s *Safe) use(ctx context.Context, g authz.Grant, ref Ref) (*credential, ui
 	}
 	defer clear(plain)
 	if grace {
-		if err := g.Use(ctx, authz.MustPermission("secrets.use"), ref.Resource(), "grace"); err != nil {
+		if err := g.Use(ctx, authz.MustPermission(perm), ref.Resource(), "grace"); err != nil {
 			return fail(err)
 		}
 	}
@@ -177,13 +192,14 @@ func (s *Safe) use(ctx context.Context, g authz.Grant, ref Ref) (*credential, ui
 	return c, v.Number, nil
 }
 
-// live refuses a secret that was revoked or replaced since the client was made.
+// live refuses a secret that was revoked, or replaced since the version was
+// opened; version 0 is whichever there is.
 func (s *Safe) live(ctx context.Context, ref Ref, version uint64) error {
 	r, _, err := s.load(ctx, ref, 0)
 	if err == nil {
 		err = s.alive(r.Head)
 	}
-	if err == nil && r.Head.Current != version {
+	if err == nil && version != 0 && r.Head.Current != version {
 		err = ErrConflict
 	}
 	if err != nil {

@@ -129,7 +129,7 @@ func (s *Safe) put(ctx context.Context, g authz.Grant, ref Ref, what string, val
 	if !o.Expires.IsZero() && !o.Expires.After(s.now()) {
 		return fail(errors.New("expires: want a time to come"))
 	}
-	if len(value) == 0 || len(value) > MaxValue {
+	if len(value) == 0 && o.Scheme.Kind != OAuthCode || len(value) > MaxValue {
 		return fail(fmt.Errorf("value: want 1 to %d bytes", MaxValue))
 	}
 	if _, err := prepare(o.Scheme, value); err != nil {
@@ -315,10 +315,10 @@ func (s *Safe) entries(ctx context.Context, g authz.Grant, perm string, owner au
 					fail(fmt.Errorf("%s: %w", e.Name, ErrTampered))
 					return
 				}
-				if !yield(e, nil) {
+				after = e.Name
+				if e.Kind != kindConsent && !yield(e, nil) {
 					return
 				}
-				after = e.Name
 			}
 			if len(es) == 0 {
 				return
@@ -338,7 +338,7 @@ func (s *Safe) Handle(g authz.Grant, ref Ref) (Handle, error) {
 	if err := s.may(g, "secrets.use", ref); err != nil {
 		return Handle{}, err
 	}
-	return Handle{&handle{s, g, ref}}, nil
+	return Handle{&handle{safe: s, g: g, ref: ref}}, nil
 }
 
 func (s *Safe) may(g authz.Grant, perm string, ref Ref) error {
