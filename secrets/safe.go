@@ -32,20 +32,24 @@ type Options struct {
 	// their age while the Keeper is not available, an hour at most; zero: not at
 	// all. Such a use is recorded as that. It never helps a tenant that was erased.
 	Grace time.Duration
+
+	// ExportByTwo demands that Export is asked for by two principals.
+	ExportByTwo bool
 }
 
 // Safe keeps secrets and lets them be used. Safe for concurrent use. Close it.
 type Safe struct {
-	store      Store
-	keys       *tenantKeys
-	marks      *marks
-	uses       *uses
-	now        func() time.Time
-	deployment string
-	keep       int
-	keepFor    time.Duration
-	wires      wires
-	tokens     tokens
+	store       Store
+	keys        *tenantKeys
+	marks       *marks
+	uses        *uses
+	now         func() time.Time
+	deployment  string
+	keep        int
+	keepFor     time.Duration
+	exportByTwo bool
+	wires       wires
+	tokens      tokens
 }
 
 // New makes a Safe: sealed secrets in the store, tenants' keys in the key
@@ -72,7 +76,7 @@ func New(keeper Keeper, keys KeyStore, store Store, opts *Options) (*Safe, error
 		o.Keep = 5
 	}
 	return &Safe{store: store, keys: newTenantKeys(o.Deployment, keeper, keys, o.Clock, o.Grace), marks: newMarks(),
-		uses: &uses{now: o.Clock, write: store.Touch}, now: o.Clock, deployment: o.Deployment, keep: o.Keep, keepFor: o.KeepFor}, nil
+		uses: &uses{now: o.Clock, write: store.Touch}, now: o.Clock, deployment: o.Deployment, keep: o.Keep, keepFor: o.KeepFor, exportByTwo: o.ExportByTwo}, nil
 }
 
 // Format prints no content, whatever the verb.
