@@ -327,6 +327,7 @@ func RunStore(t *testing.T, newStore func(t *testing.T) secrets.Store) {
 			}
 		}
 	})
+	t.Run("nothing altered is used", func(t *testing.T) { manipulate(t, newStore(t)) })
 	t.Run("heeds a cancelled context", func(t *testing.T) {
 		s := fresh(t)
 		ctx, cancel := context.WithCancel(t.Context())
