@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
@@ -37,16 +38,21 @@ func implementations() []implementation {
 			return func(p []byte) ([]byte, error) { return a.Seal(nil, nil, p, []byte(about)), nil },
 				func(s []byte) ([]byte, error) { return a.Open(nil, nil, s, []byte(about)) }
 		}},
-		// Tink's KMS envelope with AES-256-GCM twice, its KMS in this process.
-		{"tink", func(b *testing.B) (func([]byte) ([]byte, error), func([]byte) ([]byte, error)) {
-			handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-			require.NoError(b, err)
-			kms, err := aead.New(handle)
-			require.NoError(b, err)
-			e := aead.NewKMSEnvelopeAEAD2(aead.AES256GCMKeyTemplate(), kms)
-			return func(p []byte) ([]byte, error) { return e.Encrypt(p, []byte(about)) },
-				func(s []byte) ([]byte, error) { return e.Decrypt(s, []byte(about)) }
-		}},
+		{"tink", tink(aead.AES256GCMKeyTemplate())},
+		{"tink-ctr-hmac", tink(aead.AES256CTRHMACSHA256KeyTemplate())},
+	}
+}
+
+// tink is Tink's KMS envelope with data keys of a kind, its KMS in this process.
+func tink(dek *tinkpb.KeyTemplate) func(b *testing.B) (func([]byte) ([]byte, error), func([]byte) ([]byte, error)) {
+	return func(b *testing.B) (func([]byte) ([]byte, error), func([]byte) ([]byte, error)) {
+		handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+		require.NoError(b, err)
+		kms, err := aead.New(handle)
+		require.NoError(b, err)
+		e := aead.NewKMSEnvelopeAEAD2(dek, kms)
+		return func(p []byte) ([]byte, error) { return e.Encrypt(p, []byte(about)) },
+			func(s []byte) ([]byte, error) { return e.Decrypt(s, []byte(about)) }
 	}
 }
 

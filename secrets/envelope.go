@@ -121,11 +121,12 @@ func (s *scratch) forBody() []byte {
 	return s.about[offWrapped-2:]
 }
 
-// derive fills okm from the header and the context in about.
+// derive fills okm from the header and the context in about. One hash of both
+// keeps what HMAC is over within one block.
 func (s *scratch) derive(k *tenantKey) {
-	sum := sha256.Sum256(s.about[offWrapped:])
-	s.info = append(append(s.info[:0], envelopeLabel...), s.about[offKeyID:offSalt]...)
-	s.info = append(append(s.info, sum[:]...), s.about[offSalt:offCommitment]...)
+	s.info = append(append(s.info[:0], s.about[offKeyID:offCommitment]...), s.about[offWrapped:]...)
+	sum := sha256.Sum256(s.info)
+	s.info = append(append(s.info[:0], envelopeLabel...), sum[:]...)
 	k.expand(s.okm[:], s.info)
 }
 

@@ -178,8 +178,8 @@ func TestTheCommitmentIsChecked(t *testing.T) {
 // derived is the derivation by the standard library.
 func derived(t testing.TB, k *tenantKey, header, ctx []byte) []byte {
 	t.Helper()
-	sum := sha256.Sum256(ctx)
-	info := "lockkeeper envelope v1" + string(header[2:22]) + string(sum[:]) + string(header[22:54])
+	sum := sha256.Sum256(append(bytes.Clone(header[2:54]), ctx...))
+	info := "lockkeeper envelope v1" + string(sum[:])
 	okm, err := hkdf.Expand(sha256.New, k.key()[:], info, 64)
 	require.NoError(t, err)
 	return okm
