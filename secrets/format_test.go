@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -347,4 +348,32 @@ func writeVectors(t *testing.T, name string, v any) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join("testdata", name), append(b, '\n'), 0o600))
+}
+
+// A stranger's decoder, in another language, from the description alone.
+func TestVectorsOpenInPython(t *testing.T) {
+	if err := exec.CommandContext(t.Context(), "python3", "-c", "import cryptography").Run(); err != nil {
+		if os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
+			t.Fatal("python3 with cryptography is wanted: Debian package python3-cryptography")
+		}
+		t.Skip("LEFT OUT: python3 with cryptography (Debian package python3-cryptography)")
+	}
+	b, err := os.ReadFile("testdata/decode.py")
+	require.NoError(t, err)
+	require.LessOrEqual(t, bytes.Count(b, []byte("\n")), 62, "sixty lines are enough")
+	out, err := exec.CommandContext(t.Context(), "python3", "testdata/decode.py", "testdata/keyring_v1.json").CombinedOutput()
+	require.NoError(t, err, string(out))
+	want := ""
+	for _, v := range vectors[keyringVector](t, "keyring_v1.json") {
+		want += v.Secret.Value + "\n"
+	}
+	require.Equal(t, want, string(out))
+	// And it refuses what was altered.
+	altered := filepath.Join(t.TempDir(), "altered.json")
+	file, err := os.ReadFile("testdata/keyring_v1.json")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(altered, bytes.Replace(file, []byte(`"revision": 1`), []byte(`"revision": 2`), 1), 0o600))
+	out, err = exec.CommandContext(t.Context(), "python3", "testdata/decode.py", altered).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(out), "MAC of the head")
 }
