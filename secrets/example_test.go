@@ -22,9 +22,10 @@ import (
 // installation is what a program sets up once: who may do what, a keyring, a
 // store, and the Safe over them.
 type installation struct {
-	az   *authz.Authorizer
-	safe *secrets.Safe
-	dir  string
+	az    *authz.Authorizer
+	audit *authz.Memory
+	safe  *secrets.Safe
+	dir   string
 }
 
 func must[T any](v T, err error) T {
@@ -36,13 +37,15 @@ func must[T any](v T, err error) T {
 
 func newInstallation() *installation {
 	tenant := must(authz.ParseResource("tenants/acme"))
-	az := must(authz.New(context.Background(), policy.Files(), &authz.Options{Seed: []authz.Authorization{
+	audit := authz.NewMemory(0)
+	az := must(authz.New(context.Background(), policy.Files(), &authz.Options{Audit: audit, Seed: []authz.Authorization{
 		{Principal: must(authz.ParsePrincipal("user:idp/ada")), Role: must(authz.ParseRole("role:tenant-admin")), Resource: tenant, Effect: authz.Allow},
 		{Principal: must(authz.ParsePrincipal("service:crm")), Role: must(authz.ParseRole("role:connection")), Resource: tenant, Effect: authz.Allow},
+		{Principal: must(authz.ParsePrincipal("service:custodian")), Role: must(authz.ParseRole("role:custodian")), Resource: must(authz.ParseResource("tenants")), Effect: authz.Allow},
 	}}))
 	dir := must(os.MkdirTemp("", "example"))
 	keys := must(local.Create(filepath.Join(dir, "keyring"), nil))
-	return &installation{az, must(secrets.New(keys, keys, &secrets.Memory{}, nil)), dir}
+	return &installation{az, audit, must(secrets.New(keys, keys, &secrets.Memory{}, nil)), dir}
 }
 
 func (i *installation) close() {
