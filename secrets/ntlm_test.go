@@ -21,7 +21,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/crypto/md4"
+	"golang.org/x/crypto/md4" //nolint:staticcheck // the protocol has it
 
 	"github.com/lockkeeper/lockkeeper/secrets"
 )

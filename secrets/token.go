@@ -315,6 +315,12 @@ func (s *Safe) ask(ctx context.Context, m *material, address string, roots *x509
 	if err != nil {
 		return answer{}, err
 	}
+	return readAnswer(body)
+}
+
+// readAnswer reads what an endpoint gives (RFC 6749 section 5.1). A life that
+// makes no sense becomes a short one.
+func readAnswer(body []byte) (answer, error) {
 	var v struct {
 		Access  string      `json:"access_token"`
 		Refresh string      `json:"refresh_token"`

@@ -18,17 +18,19 @@ var ErrNotWithdrawn = errors.New("secrets: revoked here, the provider did not co
 // withdraw takes away the tokens of a secret that is about to be revoked. What
 // it returns tells the provider, once the secret is revoked.
 func (s *Safe) withdraw(ctx context.Context, ref Ref) (tell func(context.Context) error, err error) {
-	c, _, uerr := s.use(ctx, ref)
+	m := &material{}
+	if c, _, err := s.use(ctx, ref); err == nil { // what does not open is revoked all the same
+		m = c.open()
+	}
 	st, err := s.dropConsent(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("secrets: revoke %s: %w", ref, err)
 	}
 	return func(ctx context.Context) error {
 		cached, roots := s.tokens.take(ref)
-		if uerr != nil || c.open().scheme.RevokeURL == "" {
+		if m.scheme.RevokeURL == "" {
 			return nil
 		}
-		m := c.open()
 		give := [][2]string{}
 		switch {
 		case st.Refresh != "" && st.Client == m.scheme.client():
