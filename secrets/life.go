@@ -97,7 +97,9 @@ func (s *Safe) Rollback(ctx context.Context, g authz.Grant, ref Ref, version uin
 }
 
 // Revoke removes a secret for good, with every version of it, with a Grant of
-// secrets.revoke. Clients made before stop at their next request.
+// secrets.revoke. Clients made before stop at their next request. Tokens go back
+// to their provider where the scheme says how; ErrNotWithdrawn means that only
+// that failed.
 func (s *Safe) Revoke(ctx context.Context, g authz.Grant, ref Ref) error {
 	if err := s.may(g, "secrets.revoke", ref); err != nil {
 		return err
@@ -109,8 +111,9 @@ func (s *Safe) Revoke(ctx context.Context, g authz.Grant, ref Ref) error {
 	if err != nil {
 		return fmt.Errorf("secrets: revoke %s: %w", ref, err)
 	}
+	tell := s.withdraw(ctx, g, ref)
 	if r.Head.Revoked {
-		return nil
+		return tell(ctx)
 	}
 	h := r.Head
 	h.Revoked, h.Revision, h.Oldest, h.Changed, h.Expires, h.Due = true, h.Revision+1, h.Current+1, whole(s.now()), time.Time{}, time.Time{}
@@ -118,8 +121,7 @@ func (s *Safe) Revoke(ctx context.Context, g authz.Grant, ref Ref) error {
 	if err := s.save(ctx, g, "secrets.revoke", "revoke", h, nil, r.Tenant.Generation, ref); err != nil {
 		return err
 	}
-	s.tokens.drop(ref)
-	return nil
+	return tell(ctx)
 }
 
 // RevokeAll revokes every secret below an owner, with a Grant of secrets.revoke
@@ -144,9 +146,10 @@ func (s *Safe) RevokeAll(ctx context.Context, g authz.Grant, owner authz.Resourc
 		}
 		if err != nil {
 			failed = append(failed, err)
-			continue
 		}
-		revoked++
+		if err == nil || errors.Is(err, ErrNotWithdrawn) {
+			revoked++
+		}
 	}
 	return revoked, errors.Join(failed...)
 }
