@@ -14,12 +14,14 @@ run: ## the example server: https://localhost:8443
 
 test: deps build lint vuln unit differential ## everything, against real servers
 
-deps: ## Debian packages, SAP's OData server and vendors' clients for tests
+deps: ## Debian packages, servers and vendors' clients for tests; the Vault is built once per machine, about ten minutes
 	sh .ci/deps
 	sh connectors/c4c/captest/install.sh
 	sh connectors/msgraph/msgraphtest/jsclient/install.sh
 	sh connectors/ews/ewstest/jsclient/install.sh
 	sh connectors/google/googletest/jsclient/install.sh
+	sh secrets/internal/peers/install.sh
+	$(GO) test ./secrets/hashivault/vaulttest -timeout 90m
 
 build: ## what users import builds without a C compiler; files are as gofmt and go mod tidy leave them
 	CGO_ENABLED=0 $(GO) build ./...

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 
 	"github.com/lockkeeper/lockkeeper/authz"
 )
@@ -14,9 +13,10 @@ import (
 type Handle struct{ h *handle }
 
 type handle struct {
-	safe *Safe
-	g    authz.Grant
-	ref  Ref
+	safe    *Safe
+	g       authz.Grant
+	ref     Ref
+	version uint64 // of the secret that may be used; 0: whichever there is
 }
 
 // covers is nil while the Handle may be used.
@@ -27,30 +27,25 @@ func (h Handle) covers() error {
 	return h.h.safe.may(h.h.g, "secrets.use", h.h.ref)
 }
 
-// HTTPClient returns a client that adds the credential to requests to the
-// origin of the policy. A request to another origin, by a redirect too, is
-// ErrOrigin and is not sent. Before each request the Grant is tested again and
-// the secret's revocation looked up. Neither the request that a response names
-// nor any error contains the credential.
-//
-// The client is the caller's alone; connections below it are shared.
-func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, error) {
-	if err := h.covers(); err != nil {
-		return nil, err
+// begin is where each use begins: nothing is signed, sent or dialled before it
+// agrees. It records who uses which secret, on whose behalf and for what, and
+// refuses without the record. What is one word: http, sign, hmac, jwt, imap or
+// smtp.
+func (h Handle) begin(ctx context.Context, what string) error {
+	if h.h == nil {
+		return fmt.Errorf("secrets: zero handle: %w", authz.ErrDenied)
 	}
-	o, err := p.origin()
-	if err != nil {
-		return nil, err
+	if err := h.h.safe.must(ctx, h.h.g, "secrets.use", h.h.ref.Resource(), what); err != nil {
+		return err
 	}
-	c, version, err := h.h.safe.use(ctx, h.h.ref)
-	if err != nil {
-		return nil, err
-	}
-	t := &transport{h: h, cred: c, version: version, origin: o, limit: p.limit(), next: h.h.safe.wires.get(o, p.Roots)}
-	if c.open().mint != nil {
-		t.token = &tokenSource{h.h.safe, h.h.ref, version, c, p.Roots}
-	}
-	return &http.Client{Transport: t, Timeout: p.timeout(), CheckRedirect: t.redirect}, nil
+	return h.h.safe.live(ctx, h.h.ref, h.h.version)
+}
+
+// pinned is a Handle of the same secret in one version.
+func (h Handle) pinned(version uint64) Handle {
+	p := *h.h
+	p.version = version
+	return Handle{&p}
 }
 
 // String names the secret.
