@@ -72,7 +72,7 @@ func TestFormatDescribesTheConstants(t *testing.T) {
 	require.Contains(t, text, "`"+envelopeLabel+"`")
 	require.Contains(t, text, fmt.Sprintf("| version | %d |", envelopeVersion))
 	require.Contains(t, text, fmt.Sprintf("| suite | %d:", envelopeSuite))
-	for _, k := range []Kind{Basic, Bearer, SAMLBearer} {
+	for _, k := range []Kind{Basic, Bearer, APIKey, SignedRequest, NTLM, OAuthCode, ClientCredentials, JWTBearer, SAMLBearer, SigningKey, JWTKey, HMACKey, kindConsent} {
 		require.Contains(t, text, "`"+string(k)+"`")
 	}
 }

@@ -569,7 +569,7 @@ func TestHostileProviders(t *testing.T) {
 			l := linked(t)
 			limit := 10 * time.Second
 			if name == "answer never comes" {
-				limit = 50 * time.Millisecond
+				limit = time.Second
 			}
 			l.safe.SetExchangeTimes(limit, time.Millisecond)
 			l.clock.add(2000 * time.Second)
@@ -667,7 +667,7 @@ func TestLeaseOfTheDead(t *testing.T) {
 		}
 	})
 	dying := l.open(t, l.keys, l.keys, &frozen{Store: l.store, after: 1})
-	dying.SetExchangeTimes(20*time.Millisecond, time.Millisecond)
+	dying.SetExchangeTimes(time.Second, time.Millisecond)
 	h, err := dying.Handle(l.grant(t, "service:conn", "secrets.use", l.ref.Resource()), l.ref)
 	require.NoError(t, err)
 	c, err := h.HTTPClient(t.Context(), l.policy())
