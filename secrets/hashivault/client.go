@@ -39,7 +39,7 @@ type Client struct {
 	slots   chan struct{} // one for each request under way
 	breaker *gobreaker.CircuitBreaker[answer]
 	last    atomic.Pointer[Error] // why the breaker opened
-	spells  atomic.Uint64         // counts how often Vault was lost: what was known of it may have changed
+	spells  atomic.Uint64         // counts failures and new connections: after each it may be another Vault
 	session *session
 	known   known
 	kv      *KV
@@ -68,9 +68,14 @@ func New(cfg Config) (*Client, error) {
 	c.http = &http.Client{
 		Transport: limited{&http.Transport{
 			TLSClientConfig: t, Protocols: &proto, MaxConnsPerHost: cfg.AtOnce, MaxIdleConnsPerHost: cfg.AtOnce, IdleConnTimeout: 30 * time.Second,
-			DialContext: (&net.Dialer{Timeout: cfg.Timeout}).DialContext, TLSHandshakeTimeout: cfg.Timeout, ResponseHeaderTimeout: cfg.Timeout,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c.spells.Add(1)
+				return (&net.Dialer{Timeout: cfg.Timeout}).DialContext(ctx, network, addr)
+			},
+			TLSHandshakeTimeout: cfg.Timeout, ResponseHeaderTimeout: cfg.Timeout,
 			MaxResponseHeaderBytes: 64 << 10,
 		}},
+		Timeout:       cfg.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	if c.api, err = newAPI(cfg, c.http); err != nil {
@@ -81,17 +86,13 @@ func New(cfg Config) (*Client, error) {
 		ReadyToTrip: func(n gobreaker.Counts) bool {
 			return n.ConsecutiveFailures >= strikes || c.last.Load().State == secrets.Sealed
 		},
-		OnStateChange: func(_ string, _, to gobreaker.State) {
-			if to == gobreaker.StateOpen {
-				c.spells.Add(1)
-			}
-		},
 		IsSuccessful: func(err error) bool {
 			var e *Error
 			if !errors.As(err, &e) || !e.down() {
 				return true
 			}
 			c.last.Store(e)
+			c.spells.Add(1)
 			return false
 		},
 		IsExcluded: func(err error) bool { return errors.Is(err, errCaller) },
@@ -102,7 +103,9 @@ func New(cfg Config) (*Client, error) {
 
 // newAPI makes Vault's own client without anything of the environment in it.
 func newAPI(cfg Config, h *http.Client) (*api.Client, error) {
-	a, err := api.NewClient(&api.Config{Address: cfg.Address, HttpClient: h, MaxRetries: 0, Timeout: cfg.Timeout, DisableRedirects: true})
+	// No Timeout here: with one, WriteRaw ends its context before the body is read.
+	// The http.Client has it.
+	a, err := api.NewClient(&api.Config{Address: cfg.Address, HttpClient: h, MaxRetries: 0, DisableRedirects: true})
 	if err != nil {
 		return nil, fmt.Errorf("%w: Vault's own client does not start, most likely because of a VAULT_ variable in the environment that it cannot read: unset it", ErrConfig)
 	}

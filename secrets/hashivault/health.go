@@ -53,7 +53,7 @@ func (t *Transit) Probe(ctx context.Context) (secrets.Health, error) {
 	h, err := t.c.health(ctx)
 	if err == nil {
 		var k transitKey
-		if k, err = t.c.look(ctx, t.c.spells.Load()); err == nil {
+		if k, err = t.c.look(ctx); err == nil {
 			out := secrets.Health{State: secrets.Ready, Detail: "it answers and its key is fit", Version: k.Latest}
 			if h.Standby {
 				out.Detail = "a standby node answers, and hands on to the active one; its key is fit"

@@ -2,10 +2,13 @@ package hashivault
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
@@ -123,19 +126,29 @@ func (c *Client) verify(ctx context.Context) error {
 	if fine {
 		return nil
 	}
-	_, err := c.look(ctx, spell)
+	if c.breaker.State() == gobreaker.StateOpen {
+		return c.verdict("recognise Vault")
+	}
+	_, err := c.look(ctx)
 	return err
 }
 
 // look reads cluster and key, compares them with what was known, and remembers
 // them.
-func (c *Client) look(ctx context.Context, spell uint64) (transitKey, error) {
+func (c *Client) look(ctx context.Context) (k transitKey, err error) {
+	defer func() {
+		if errors.Is(err, ErrWrongVault) { // nothing goes on until it is recognised again
+			c.known.mu.Lock()
+			c.known.spell--
+			c.known.mu.Unlock()
+		}
+	}()
 	cluster, err := c.cluster(ctx)
 	if err != nil {
 		return transitKey{}, err
 	}
-	k, err := c.readKey(ctx)
-	if err != nil {
+	spell := c.spells.Load() // before the answer that counts
+	if k, err = c.readKey(ctx); err != nil {
 		return transitKey{}, err
 	}
 	c.known.mu.Lock()
@@ -174,7 +187,7 @@ func same(was Identity, cluster string, k transitKey) error {
 
 // Identity asks who Vault is now, after making sure that it is whom it should be.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	if _, err := c.look(ctx, c.spells.Load()); err != nil {
+	if _, err := c.look(ctx); err != nil {
 		return Identity{}, err
 	}
 	writes, err := c.KV().writes(ctx)

@@ -157,7 +157,7 @@ func (t *Transit) Wrap(ctx context.Context, key, aad []byte) ([]byte, error) {
 	}
 	// encrypt on a deleted key makes a new one, if the policy lets it: look
 	// whether the key is the one that it was.
-	k, err := t.c.look(ctx, t.c.spells.Load())
+	k, err := t.c.look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -330,7 +330,7 @@ func (t *Transit) Rotate(ctx context.Context) (uint32, error) {
 	if a.status >= 300 {
 		return 0, t.c.noKey("rotate")
 	}
-	k, err := t.c.look(ctx, t.c.spells.Load())
+	k, err := t.c.look(ctx)
 	return k.Latest, err
 }
 
@@ -338,7 +338,7 @@ func (t *Transit) Rotate(ctx context.Context) (uint32, error) {
 // trims, because what is only raised can be lowered again. The newest version
 // cannot be retired.
 func (t *Transit) Retire(ctx context.Context, before uint32) error {
-	k, err := t.c.look(ctx, t.c.spells.Load())
+	k, err := t.c.look(ctx)
 	if err != nil {
 		return err
 	}
