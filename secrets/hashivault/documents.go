@@ -27,6 +27,26 @@ func (d documents) path(kind, name string) string {
 	return d.mount + "/" + kind + "/" + d.under + "/" + name
 }
 
+// versioned asks what kind of mount it is. Whoever may use a mount may ask.
+func (d documents) versioned(ctx context.Context) error {
+	const op = "look at the mount"
+	a, err := d.c.do(ctx, query{op: op, method: http.MethodGet, path: "sys/internal/ui/mounts/" + d.mount, again: true})
+	if err != nil {
+		return err
+	}
+	var m struct {
+		Type    string
+		Options struct{ Version string }
+	}
+	if err := a.into(op, &m); err != nil {
+		return err
+	}
+	if m.Type != "kv" || m.Options.Version != "2" {
+		return &Error{Op: op, State: secrets.Misused, Reason: "the KV engine at the mount is not of version 2"}
+	}
+	return nil
+}
+
 // kvAnswer is what KV version 2 answers to a read.
 type kvAnswer struct {
 	Data     json.RawMessage

@@ -34,6 +34,7 @@ type KV struct {
 	home  map[string]string // tenant to document
 	last  int               // number of the first document that may still take tenants
 	swept map[string]bool   // documents of which earlier versions must go with each write
+	fit   bool              // the mount is of version 2
 	turn  chan struct{}     // held by whoever writes
 }
 
@@ -123,6 +124,9 @@ func apartName(tenant string) string {
 // read reads a document. Version 0 means that it was never written. One that has
 // less than was seen before is ErrWrongVault, one that is not whole ErrDamaged.
 func (s *KV) read(ctx context.Context, name string) (*keysDoc, uint64, error) {
+	if err := s.fits(ctx); err != nil {
+		return nil, 0, err
+	}
 	d := &keysDoc{}
 	version, err := s.docs.read(ctx, name, d)
 	if err != nil {
@@ -155,6 +159,24 @@ func (s *KV) read(ctx context.Context, name string) (*keysDoc, uint64, error) {
 		}
 	}
 	return d, version, nil
+}
+
+// fits makes sure, once, that the mount is of version 2: one of version 1 would
+// take what is written, and keep no version of it.
+func (s *KV) fits(ctx context.Context) error {
+	s.mu.Lock()
+	fit := s.fit
+	s.mu.Unlock()
+	if fit {
+		return nil
+	}
+	if err := s.docs.versioned(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.fit = true
+	s.mu.Unlock()
+	return nil
 }
 
 // find returns the document that has, or would have, a tenant's keys.
