@@ -233,7 +233,7 @@ func TestKubernetes(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
 	account := jwtOf(t, key, map[string]any{"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:sync:worker", "kubernetes.io/serviceaccount/namespace": "sync",
-		"kubernetes.io/serviceaccount/service-account.name": "worker", "kubernetes.io/serviceaccount/service-account.uid": "u1", "exp": time.Now().Add(time.Hour).Unix(), "aud": "vault"})
+		"kubernetes.io/serviceaccount/service-account.name": "worker", "kubernetes.io/serviceaccount/service-account.uid": "u1", "iat": time.Now().Add(-time.Minute).Unix(), "nbf": time.Now().Add(-time.Minute).Unix(), "exp": time.Now().Add(time.Hour).Unix(), "aud": []string{"vault"}})
 	cluster := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		b, _ := io.ReadAll(q.Body)
 		good := strings.Contains(string(b), account)
@@ -247,8 +247,6 @@ func TestKubernetes(t *testing.T) {
 	mount := r.Server.Auth(t, "kubernetes")
 	r.Do(t, http.MethodPost, "auth/"+mount+"/config", map[string]any{"kubernetes_host": cluster.URL, "kubernetes_ca_cert": string(ca), "token_reviewer_jwt": account, "disable_local_ca_jwt": true, "disable_iss_validation": true})
 	r.Do(t, http.MethodPost, "auth/"+mount+"/role/app", map[string]any{"bound_service_account_names": "worker", "bound_service_account_namespaces": "sync", "token_policies": []string{r.policy}, "token_ttl": "1h", "audience": "vault"})
-	_, dbg, _ := r.Call(t.Context(), "", "PUT", "auth/"+mount+"/login", map[string]string{"role": "app", "jwt": account})
-	t.Logf("%s %s", dbg, r.Log())
 	r.cfg.Auth = hashivault.Kubernetes(mount, "app", hashivault.Bytes([]byte(account)))
 	wrapped(t, r.open(t).Transit())
 	r.cfg.Auth = hashivault.Kubernetes(mount, "app", hashivault.Bytes([]byte(jwtOf(t, key, map[string]any{"sub": "other"}))))
