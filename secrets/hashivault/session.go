@@ -189,7 +189,8 @@ func (s *session) watch(sec *api.Secret) (newer *api.Secret, ended bool) {
 		case newer = <-s.fresh:
 			return newer, false
 		case <-w.RenewCh():
-		case <-w.DoneCh(): // with an error or nil: it is over either way
+		case err := <-w.DoneCh():
+			_ = err // or nil: it is over either way
 			return nil, true
 		}
 	}
