@@ -142,6 +142,7 @@ func (s *session) keep() {
 			sec = nil
 			continue
 		}
+		jitter := min(pause, time.Duration(sec.Auth.LeaseDuration)*time.Second/20) // less than what is left of the token
 		next, ended := s.watch(sec)
 		sec = next
 		if !ended {
@@ -152,7 +153,7 @@ func (s *session) keep() {
 			case <-s.ctx.Done():
 				return
 			case sec = <-s.fresh: // somebody did it already
-			case <-time.After(wait + rand.N(pause)): // so that a fleet does not come all at once
+			case <-time.After(wait + rand.N(jitter)): // so that a fleet does not come all at once
 				ctx, cancel := context.WithTimeout(s.ctx, 2*s.c.cfg.Timeout)
 				if s.lock(ctx, "login") == nil {
 					_ = s.login(ctx) // its failure is told to whoever needs the token
