@@ -38,7 +38,12 @@ func newIndex() *index { return &index{at: map[uint64][]int32{}, words: map[stri
 // lets through is compared exactly.
 func fold(w uint64) uint64 { return w | 0x2020202020202020 }
 
-func (x *index) slot(w uint64) uint64 { return w * 0x9e3779b97f4a7c15 >> x.shift }
+func (x *index) slot(w uint64) uint64 { return w * spread >> x.shift }
+
+const spread = 0x9e3779b97f4a7c15
+
+// two are the bits of a word in its part of the filter.
+func two(w, slot uint64) uint64 { return 1<<(slot&63) | 1<<(w*spread>>24&63) }
 
 // add takes in everything that is looked for of a canary.
 func (x *index) add(number int, canary string) {
@@ -98,7 +103,7 @@ func (x *index) build() {
 	x.filter = make([]uint64, 1<<n/64)
 	for w := range x.at {
 		s := x.slot(w)
-		x.filter[s>>6] |= 1 << (s & 63)
+		x.filter[s>>6] |= two(w, s)
 	}
 	x.table = make([]entry, 1<<(bits.Len(uint(len(x.at)))+1))
 	mask := uint64(len(x.table) - 1)
@@ -126,8 +131,8 @@ func (x *index) scan(b []byte, yield func(n *needle, at int, exact bool)) {
 	filter, shift := x.filter, x.shift
 	for i := 0; i+8 <= len(b); i++ {
 		w := fold(binary.LittleEndian.Uint64(b[i:]))
-		s := w * 0x9e3779b97f4a7c15 >> shift
-		if filter[s>>6]&(1<<(s&63)) == 0 {
+		s := w * spread >> shift
+		if m := two(w, s); filter[s>>6]&m != m {
 			continue
 		}
 		for _, k := range x.lookup(w) {

@@ -27,7 +27,6 @@
 package leaktest
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -105,7 +104,11 @@ func (s *Scanner) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "scanner for %d c
 func (s *Scanner) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(s)) }
 
 // Bytes scans a text.
-func (s *Scanner) Bytes(b []byte) ([]Finding, error) { return s.Reader(bytes.NewReader(b)) }
+func (s *Scanner) Bytes(b []byte) ([]Finding, error) {
+	w := s.Writer()
+	_, _ = w.Write(b)
+	return w.Close()
+}
 
 // Reader scans to the end of r, in memory that does not grow with it.
 func (s *Scanner) Reader(r io.Reader) ([]Finding, error) {

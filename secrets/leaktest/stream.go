@@ -36,7 +36,11 @@ type Writer struct {
 	looked int   // how much of buf was searched for compressed parts
 	feeds  []*feed
 	closed bool
+	block  *[]byte // under buf, if it is borrowed
 }
+
+// blocks are buffers for Writers.
+var blocks sync.Pool
 
 var _ io.Writer = (*Writer)(nil)
 
@@ -65,6 +69,14 @@ func (s *Scanner) Writer() *Writer { return &Writer{s: s, job: &job{found: map[F
 
 // Write never fails.
 func (w *Writer) Write(p []byte) (int, error) {
+	if w.buf == nil && len(p) >= header {
+		w.block, _ = blocks.Get().(*[]byte)
+		if w.block == nil {
+			b := make([]byte, 0, block+overlap)
+			w.block = &b
+		}
+		w.buf = (*w.block)[:0]
+	}
 	for rest := p; len(rest) > 0; {
 		n := min(len(rest), block+overlap-len(w.buf))
 		w.buf = append(w.buf, rest[:n]...)
@@ -103,6 +115,10 @@ func (w *Writer) finish() {
 		_ = f.pipe.Close()
 		<-f.done
 	}
+	if w.block != nil {
+		blocks.Put(w.block)
+	}
+	w.buf, w.block = nil, nil
 }
 
 func (w *Writer) process(last bool) {

@@ -287,9 +287,10 @@ var inToken = func() (is [256]bool) {
 	return is
 }()
 
-// shortest is the length of a run of base64 or hex that is decoded: less holds
-// no needle.
-const shortest = 22
+// shortest is the length of a run of base64 or hex that is decoded. A canary that
+// was written so and no other way is found without, so this is for what was
+// written in two ways, which is longer; paths and words are mostly not.
+const shortest = 32
 
 // runs calls yield with what each run of base64 and hex in b stands for.
 func runs(b []byte, yield func(name string, text []byte, at int)) {
@@ -310,39 +311,45 @@ func runs(b []byte, yield func(name string, text []byte, at int)) {
 		if to-from < shortest {
 			continue
 		}
-		run := b[from:to]
-		std := run
-		if bytes.ContainsAny(run, "-_") {
-			std = bytes.Map(func(r rune) rune {
-				switch r {
-				case '-':
-					return '+'
-				case '_':
-					return '/'
-				}
-				return r
-			}, run)
+		// What stands before may be in the alphabet too: four ways to begin.
+		run, isHex := newRegion(nil), true
+		for _, c := range b[from:to] {
+			isHex = isHex && nibble(c) >= 0
+			switch c {
+			case '-':
+				c = '+'
+			case '_':
+				c = '/'
+			}
+			run.text = append(run.text, c)
 		}
-		phases := 1
-		if from == 0 { // it may have begun before
-			phases = 4
-		}
-		for p := range phases {
-			t := std[p:]
+		for p := range 4 {
+			if isHex {
+				break
+			}
+			t := run.text[p:]
 			if len(t)%4 == 1 {
 				t = t[:len(t)-1]
 			}
-			out := make([]byte, base64.RawStdEncoding.DecodedLen(len(t)))
-			if n, err := base64.RawStdEncoding.Decode(out, t); err == nil {
-				yield("base64", out[:n], from)
+			r := newRegion(nil)
+			var err error
+			if r.text, err = base64.RawStdEncoding.AppendDecode(r.text, t); err == nil {
+				yield("base64", r.text, from)
 			}
+			spare.Put(r)
 		}
-		for p := range min(phases, 2) {
-			t := run[p:]
-			out := make([]byte, len(t)/2)
-			if n, err := hex.Decode(out, t[:len(t)/2*2]); err == nil {
-				yield("hex", out[:n], from)
+		spare.Put(run)
+		if !isHex {
+			continue
+		}
+		for p := range 2 {
+			t := b[from+p : to]
+			r := newRegion(nil)
+			var err error
+			if r.text, err = hex.AppendDecode(r.text, t[:len(t)/2*2]); err == nil {
+				yield("hex", r.text, from)
 			}
+			spare.Put(r)
 		}
 	}
 }
