@@ -69,17 +69,60 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
+// HTTPClient returns a client that adds the credential to requests to the
+// origin of the policy. A request to another origin, by a redirect too, is
+// ErrOrigin and is not sent. Before each request the Grant is tested again and
+// the secret's revocation looked up. Neither the request that a response names
+// nor any error contains the credential. A 401 is answered by one new access
+// token where the scheme gets those, and never by another scheme.
+//
+// The client is the caller's alone; connections below it are shared.
+func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, error) {
+	if err := h.covers(); err != nil {
+		return nil, err
+	}
+	o, err := p.origin()
+	if err != nil {
+		return nil, err
+	}
+	c, version, err := h.h.safe.use(ctx, h.h.ref)
+	if err != nil {
+		return nil, err
+	}
+	m := c.open()
+	_, authority, _ := strings.Cut(o, "://")
+	if err := m.scheme.reaches(authority); err != nil {
+		return nil, err
+	}
+	t := &transport{h: h.pinned(version), origin: o, limit: p.limit()}
+	lane := ""
+	switch k := m.scheme.Kind; {
+	case k.tokened():
+		t.token = &tokenSource{h.h.safe, h.h.ref, version, c, p.Roots}
+	case k == NTLM:
+		lane = fmt.Sprintf("%s %d", h.h.ref, version)
+	case k == Basic || k == Bearer || k == APIKey || k == SignedRequest:
+	default:
+		return nil, fmt.Errorf("secrets: use %s: kind %q is not for requests", h.h.ref, k)
+	}
+	t.next = h.h.safe.wires.get(o, p.Roots, lane)
+	t.lock = newLock(c, h.h.safe.now)
+	if lane != "" {
+		t.next = ntlm(c, t.next, h.h.safe.wires.turn(o, p.Roots, lane))
+	}
+	return &http.Client{Transport: t, Timeout: p.timeout(), CheckRedirect: t.redirect}, nil
+}
+
 const maxRedirects = 5
 
 // transport adds a credential to requests for one origin.
 type transport struct {
-	h       Handle
-	cred    *credential
-	version uint64
-	token   *tokenSource // nil: the credential is a fixed header
-	origin  string
-	limit   int64
-	next    func(*http.Request) (*http.Response, error)
+	h      Handle
+	lock   lock
+	token  *tokenSource // nil: the credential needs no exchange
+	origin string
+	limit  int64
+	next   func(*http.Request) (*http.Response, error)
 }
 
 // Format prints no content.
@@ -103,16 +146,13 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	if err := t.h.covers(); err != nil {
-		return refuse(err)
-	}
 	if originOf(r.URL) != t.origin || r.Host != "" && originOf(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}) != t.origin {
 		return refuse(ErrOrigin)
 	}
-	if err := t.h.h.safe.live(r.Context(), t.h.h.ref, t.version); err != nil {
+	if err := t.h.begin(r.Context(), "http"); err != nil {
 		return refuse(err)
 	}
-	header := t.cred.open().header
+	header := ""
 	if t.token != nil {
 		var err error
 		if header, err = t.token.header(r.Context(), ""); err != nil {
@@ -148,29 +188,22 @@ func (t *transport) send(r *http.Request, header string) (*http.Response, error)
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}
-	out.Header.Set("Authorization", header)
+	shown, err := t.lock.put(out, header)
+	if err != nil {
+		if out.Body != nil {
+			_ = out.Body.Close()
+		}
+		return nil, err
+	}
 	resp, err := t.next(out)
 	if err != nil {
-		return nil, withhold(err, shapes(header)...)
+		return nil, withhold(err, shown()...)
+	}
+	if t.lock.clean != nil {
+		t.lock.clean(resp.Header)
 	}
 	resp.Body = newLimited(resp.Body, t.limit)
 	return resp, nil
-}
-
-// live refuses a secret that was revoked or replaced since the client was made.
-func (s *Safe) live(ctx context.Context, ref Ref, version uint64) error {
-	r, err := s.store.Load(ctx, ref.String())
-	switch {
-	case err != nil:
-		return fmt.Errorf("secrets: use %s: %w", ref, err)
-	case r.Revoked:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrNotFound)
-	case r.Version != version:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrConflict)
-	case !r.Expires.IsZero() && !s.now().Before(r.Expires):
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrExpired)
-	}
-	return nil
 }
 
 // plainContext passes deadline and cancellation on and hides every value: a
@@ -219,22 +252,34 @@ type wires struct {
 type line struct {
 	roundTrip func(*http.Request) (*http.Response, error)
 	closeIdle func()
+	turn      chan struct{}
 }
 
 type wire struct {
 	origin string
 	roots  *x509.CertPool
+	lane   string // who alone has the line; empty: it is shared
 }
 
 const maxWires = 256
 
-// get returns how to send requests to one origin and to no other.
-func (w *wires) get(origin string, roots *x509.CertPool) func(*http.Request) (*http.Response, error) {
+// get returns how to send requests to one origin and to no other. A lane is one
+// connection without HTTP/2, for a scheme that signs in the connection.
+func (w *wires) get(origin string, roots *x509.CertPool, lane string) func(*http.Request) (*http.Response, error) {
+	return w.line(wire{origin, roots, lane}).roundTrip
+}
+
+// turn is held by whoever sends on a lane.
+func (w *wires) turn(origin string, roots *x509.CertPool, lane string) chan struct{} {
+	return w.line(wire{origin, roots, lane}).turn
+}
+
+func (w *wires) line(k wire) line {
+	origin, roots := k.origin, k.roots
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	k := wire{origin, roots}
 	if l, ok := w.m[k]; ok {
-		return l.roundTrip
+		return l
 	}
 	if w.m == nil {
 		w.m = map[wire]line{}
@@ -266,8 +311,13 @@ func (w *wires) get(origin string, roots *x509.CertPool) func(*http.Request) (*h
 		MaxResponseHeaderBytes: 256 << 10,
 		ForceAttemptHTTP2:      true,
 	}
-	w.m[k] = line{t.RoundTrip, t.CloseIdleConnections}
-	return t.RoundTrip
+	if k.lane != "" {
+		t.MaxConnsPerHost, t.MaxIdleConnsPerHost, t.ForceAttemptHTTP2 = 1, 1, false
+		t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	}
+	l := line{t.RoundTrip, t.CloseIdleConnections, make(chan struct{}, 1)}
+	w.m[k] = l
+	return l
 }
 
 func (w *wires) close() {

@@ -479,8 +479,26 @@ func TestStoreOutageStopsClients(t *testing.T) {
 // outage is a Store that fails on demand.
 type outage struct {
 	secrets.Store
-	mu  sync.Mutex
-	err error
+	mu    sync.Mutex
+	err   error
+	saves int // that fail
+}
+
+func (o *outage) failSave(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.saves = n
+}
+
+func (o *outage) Save(ctx context.Context, r secrets.Row, ifVersion uint64) error {
+	o.mu.Lock()
+	fail := o.saves > 0
+	o.saves--
+	o.mu.Unlock()
+	if fail {
+		return errors.New("disk on fire")
+	}
+	return o.Store.Save(ctx, r, ifVersion)
 }
 
 func (o *outage) set(err error) {

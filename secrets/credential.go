@@ -1,26 +1,35 @@
 package secrets
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// credential is a secret in use: either the value of an Authorization header or
-// the means to get one. It is inside a closure: printers and comparers that
-// follow unexported fields by reflection find a function and stop.
+// credential is a secret in use. It is inside a closure: printers and comparers
+// that follow unexported fields by reflection find a function and stop.
 type credential struct{ open func() *material }
 
 func newCredential(m material) *credential { return &credential{func() *material { return &m }} }
 
+// material is what a value of a scheme comes to.
 type material struct {
-	header string // Authorization, for what needs no exchange
-	mint   *minter
+	scheme Scheme
+	secret []byte        // password, token, key, or the client's secret
+	key    crypto.Signer // of the kinds that have a key pair
+	cert   []byte        // DER, of that key
+	header string        // Basic, Bearer and APIKey: the finished field value
 }
 
 // Format prints no content.
@@ -35,27 +44,152 @@ func (credential) MarshalText() ([]byte, error) { return nil, ErrSecret }
 // prepare checks that a value fits its scheme and makes it usable. Its errors
 // never show the value.
 func prepare(s Scheme, value []byte) (*credential, error) {
+	m := material{scheme: s}
+	var err error
 	switch s.Kind {
 	case Basic:
-		if strings.ContainsAny(string(value), "\r\n\x00") {
-			return nil, errors.New("value: a password without line ends is wanted")
+		if m.secret, err = password(value); err == nil {
+			m.header = "Basic " + base64.StdEncoding.EncodeToString(append([]byte(s.Username+":"), value...))
 		}
-		return newCredential(material{header: "Basic " + base64.StdEncoding.EncodeToString(append([]byte(s.Username+":"), value...))}), nil
+	case NTLM:
+		m.secret, err = password(value)
 	case Bearer:
-		for _, b := range value {
-			if b <= ' ' || b >= 0x7f {
-				return nil, errors.New("value: a token of visible ASCII is wanted")
-			}
+		if m.secret, err = visible(value, "token"); err == nil {
+			m.header = "Bearer " + string(value)
 		}
-		return newCredential(material{header: "Bearer " + string(value)}), nil
+	case APIKey:
+		if m.secret, err = visible(value, "key"); err == nil {
+			m.header = s.Prefix + string(value)
+		}
+	case SignedRequest, HMACKey:
+		m.secret, err = hmacKey(value)
+	case JWTKey, SigningKey:
+		if s.Algorithm.symmetric() {
+			m.secret, err = hmacKey(value)
+		} else {
+			err = m.keyFrom(pemBlocks(value))
+		}
+	case OAuthCode, ClientCredentials:
+		err = m.clientFrom(value)
+	case JWTBearer:
+		if value, err = googleKey(s, value); err == nil {
+			err = m.keyFrom(pemBlocks(value))
+		}
 	case SAMLBearer:
-		m, err := newMinter(s, value)
-		if err != nil {
-			return nil, err
+		m.scheme.Algorithm = RS256
+		blocks := pemBlocks(value)
+		if err = m.keyFrom(blocks); err == nil && m.cert == nil {
+			err = errors.New("certificate: a PEM block is wanted")
 		}
-		return newCredential(material{mint: m}), nil
+		m.secret = blocks["CLIENT SECRET"]
+	default:
+		err = fmt.Errorf("kind %q is not known", s.Kind)
 	}
-	return nil, fmt.Errorf("kind %q is not known", s.Kind)
+	if err != nil {
+		return nil, err
+	}
+	return newCredential(m), nil
+}
+
+func password(value []byte) ([]byte, error) {
+	if len(value) == 0 || bytes.ContainsAny(value, "\r\n\x00") {
+		return nil, errors.New("value: a password without line ends is wanted")
+	}
+	return slices.Clone(value), nil
+}
+
+func visible(value []byte, what string) ([]byte, error) {
+	if len(value) == 0 || bytes.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, fmt.Errorf("value: a %s of visible ASCII is wanted", what)
+	}
+	return slices.Clone(value), nil
+}
+
+func hmacKey(value []byte) ([]byte, error) {
+	if len(value) < 16 {
+		return nil, errors.New("value: a key of at least 16 bytes is wanted")
+	}
+	return slices.Clone(value), nil
+}
+
+// keyFrom takes key and certificate.
+func (m *material) keyFrom(blocks map[string][]byte) error {
+	der, ok := blocks["PRIVATE KEY"]
+	if !ok {
+		return errors.New("value: a PEM block PRIVATE KEY is wanted")
+	}
+	k, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return errors.New("value: PRIVATE KEY is not PKCS #8")
+	}
+	if m.key, ok = k.(crypto.Signer); !ok {
+		return errors.New("value: PRIVATE KEY does not sign")
+	}
+	if err := m.scheme.Algorithm.fits(m.key); err != nil {
+		return err
+	}
+	if m.scheme.Certificate == "" {
+		return nil
+	}
+	b, _ := pem.Decode([]byte(m.scheme.Certificate))
+	if b == nil {
+		return errors.New("certificate: a PEM block is wanted")
+	}
+	cert, err := x509.ParseCertificate(b.Bytes)
+	if err != nil {
+		return errors.New("certificate: not X.509")
+	}
+	if pub, ok := m.key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !pub.Equal(cert.PublicKey) {
+		return errors.New("certificate: does not belong to the private key")
+	}
+	m.cert = b.Bytes
+	return nil
+}
+
+// clientFrom takes what a client proves itself with.
+func (m *material) clientFrom(value []byte) error {
+	blocks := pemBlocks(value)
+	if m.scheme.ClientAuth == ClientJWT {
+		return m.keyFrom(blocks)
+	}
+	if blocks["PRIVATE KEY"] != nil {
+		return errors.New("client_auth: private_key_jwt is wanted with a PRIVATE KEY")
+	}
+	secret := blocks["CLIENT SECRET"]
+	if secret == nil {
+		secret = value
+	}
+	if bytes.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return errors.New("value: a client secret without line ends is wanted")
+	}
+	if len(secret) == 0 && (m.scheme.ClientAuth != "" || m.scheme.Kind == ClientCredentials) {
+		return errors.New("value: a client secret is wanted")
+	}
+	m.secret = slices.Clone(secret)
+	return nil
+}
+
+// googleKey takes the key out of a service account's key file, which names the
+// account: it must be the scheme's.
+func googleKey(s Scheme, value []byte) ([]byte, error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(value), []byte("{")) {
+		return value, nil
+	}
+	var file struct {
+		Key   string `json:"private_key"`
+		Email string `json:"client_email"`
+		URL   string `json:"token_uri"`
+	}
+	if json.Unmarshal(value, &file) != nil || file.Key == "" {
+		return nil, errors.New("value: a key file with private_key is wanted")
+	}
+	if file.Email != s.Issuer {
+		return nil, errors.New("issuer: the client_email of the key file is wanted")
+	}
+	if file.URL != "" && file.URL != s.TokenURL {
+		return nil, errors.New("token_url: the token_uri of the key file is wanted")
+	}
+	return []byte(file.Key), nil
 }
 
 // pemBlocks splits a PEM value by block type.
@@ -79,21 +213,31 @@ func withhold(err error, secrets ...string) error {
 			return known
 		}
 	}
-	text := err.Error()
-	for _, s := range secrets {
-		if len(s) < 4 {
-			continue // says nothing, and is in too many words
-		}
-		if q := strconv.Quote(s); strings.Contains(text, s) || strings.Contains(text, q[1:len(q)-1]) {
-			return errors.New("secrets: exchange failed: the error shows the credential and is withheld")
-		}
+	if shows(err.Error(), secrets...) {
+		return errors.New("secrets: exchange failed: the error shows the credential and is withheld")
 	}
 	return err
 }
 
+// shows reports whether a text has one of the secrets, as it is or quoted.
+func shows(text string, secrets ...string) bool {
+	for _, s := range secrets {
+		if len(s) < 4 {
+			continue // says nothing, and is in too many words
+		}
+		if q := strconv.Quote(s); strings.Contains(text, s) || strings.Contains(text, q[1:len(q)-1]) || strings.Contains(text, url.QueryEscape(s)) {
+			return true
+		}
+	}
+	return false
+}
+
 // shapes are the forms in which a server could send an Authorization header back.
 func shapes(header string) []string {
-	scheme, param, _ := strings.Cut(header, " ")
+	scheme, param, ok := strings.Cut(header, " ")
+	if !ok {
+		param = header
+	}
 	out := []string{param}
 	if scheme == "Basic" {
 		if b, err := base64.StdEncoding.DecodeString(param); err == nil {

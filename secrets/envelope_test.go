@@ -243,7 +243,7 @@ func FuzzUnpackValue(f *testing.F) {
 func TestDialerPinsTheOrigin(t *testing.T) {
 	var w wires
 	defer w.close()
-	send := w.get("https://pin.example:443", nil)
+	send := w.get("https://pin.example:443", nil, "")
 	for _, u := range []string{"https://other.example/", "https://pin.example:444/", "http://pin.example/", "https://p\u0130n.example/"} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u, nil)
 		require.NoError(t, err)
@@ -256,7 +256,7 @@ func TestWiresAreBounded(t *testing.T) {
 	var w wires
 	defer w.close()
 	for i := range maxWires + 10 {
-		w.get(fmt.Sprintf("https://h%d.example:443", i), nil)
+		w.get(fmt.Sprintf("https://h%d.example:443", i), nil, "")
 	}
 	require.Len(t, w.m, maxWires)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 
 	"github.com/lockkeeper/lockkeeper/authz"
 )
@@ -14,9 +13,10 @@ import (
 type Handle struct{ h *handle }
 
 type handle struct {
-	safe *Safe
-	g    authz.Grant
-	ref  Ref
+	safe    *Safe
+	g       authz.Grant
+	ref     Ref
+	version uint64 // of the secret that may be used; 0: whichever there is
 }
 
 // covers is nil while the Handle may be used.
@@ -27,30 +27,36 @@ func (h Handle) covers() error {
 	return h.h.safe.may(h.h.g, "secrets.use", h.h.ref)
 }
 
-// HTTPClient returns a client that adds the credential to requests to the
-// origin of the policy. A request to another origin, by a redirect too, is
-// ErrOrigin and is not sent. Before each request the Grant is tested again and
-// the secret's revocation looked up. Neither the request that a response names
-// nor any error contains the credential.
-//
-// The client is the caller's alone; connections below it are shared.
-func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, error) {
+// begin is where each use begins: nothing is signed, sent or dialled before it
+// agrees. What is one word: http, sign, hmac, jwt, imap or smtp.
+func (h Handle) begin(ctx context.Context, _ string) error {
 	if err := h.covers(); err != nil {
-		return nil, err
+		return err
 	}
-	o, err := p.origin()
-	if err != nil {
-		return nil, err
+	return h.h.safe.live(ctx, h.h.ref, h.h.version)
+}
+
+// pinned is a Handle of the same secret in one version.
+func (h Handle) pinned(version uint64) Handle {
+	p := *h.h
+	p.version = version
+	return Handle{&p}
+}
+
+// live refuses a secret that was revoked, or replaced since the version was opened.
+func (s *Safe) live(ctx context.Context, ref Ref, version uint64) error {
+	r, err := s.store.Load(ctx, ref.String())
+	switch {
+	case err != nil:
+		return fmt.Errorf("secrets: use %s: %w", ref, err)
+	case r.Revoked:
+		return fmt.Errorf("secrets: use %s: %w", ref, ErrNotFound)
+	case version != 0 && r.Version != version:
+		return fmt.Errorf("secrets: use %s: %w", ref, ErrConflict)
+	case !r.Expires.IsZero() && !s.now().Before(r.Expires):
+		return fmt.Errorf("secrets: use %s: %w", ref, ErrExpired)
 	}
-	c, version, err := h.h.safe.use(ctx, h.h.ref)
-	if err != nil {
-		return nil, err
-	}
-	t := &transport{h: h, cred: c, version: version, origin: o, limit: p.limit(), next: h.h.safe.wires.get(o, p.Roots)}
-	if c.open().mint != nil {
-		t.token = &tokenSource{h.h.safe, h.h.ref, version, c, p.Roots}
-	}
-	return &http.Client{Transport: t, Timeout: p.timeout(), CheckRedirect: t.redirect}, nil
+	return nil
 }
 
 // String names the secret.

@@ -95,7 +95,7 @@ func (s *Safe) Put(ctx context.Context, g authz.Grant, ref Ref, value []byte, o 
 	if !o.Expires.IsZero() && !o.Expires.After(s.now()) {
 		return fmt.Errorf("secrets: put %s: expires: want a time to come", ref)
 	}
-	if len(value) == 0 || len(value) > MaxValue {
+	if len(value) == 0 && o.Scheme.Kind != OAuthCode || len(value) > MaxValue {
 		return fmt.Errorf("secrets: put %s: value: want 1 to %d bytes", ref, MaxValue)
 	}
 	if _, err := prepare(o.Scheme, value); err != nil {
@@ -166,10 +166,10 @@ func (s *Safe) List(ctx context.Context, g authz.Grant, owner authz.Resource) it
 				return
 			}
 			for _, r := range rows {
-				if !yield(describe(r), nil) {
+				after = r.Name
+				if r.Kind != kindConsent && !yield(describe(r), nil) {
 					return
 				}
-				after = r.Name
 			}
 			if len(rows) == 0 {
 				return
@@ -206,7 +206,7 @@ func (s *Safe) Handle(g authz.Grant, ref Ref) (Handle, error) {
 	if err := s.may(g, "secrets.use", ref); err != nil {
 		return Handle{}, err
 	}
-	return Handle{&handle{s, g, ref}}, nil
+	return Handle{&handle{safe: s, g: g, ref: ref}}, nil
 }
 
 func (s *Safe) may(g authz.Grant, perm string, ref Ref) error {
