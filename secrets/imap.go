@@ -51,7 +51,12 @@ func (h Handle) DialIMAP(ctx context.Context, p MailPolicy, o *imapclient.Option
 		return fail(err)
 	}
 	greeting := "* PREAUTH [CAPABILITY " + strings.Join(caps, " ") + "] signed in\r\n"
-	return imapclient.New(newMailConn(pinned, conn, greeting), o), nil
+	c := imapclient.New(newMailConn(pinned, conn, greeting), o)
+	if err := c.WaitGreeting(); err != nil {
+		_ = c.Close()
+		return fail(err)
+	}
+	return c, nil
 }
 
 const (
