@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"errors"
 	"net/http"
 
 	"github.com/Azure/go-ntlmssp"
@@ -23,7 +22,7 @@ func ntlm(c *credential, next func(*http.Request) (*http.Response, error), turn 
 	return func(r *http.Request) (*http.Response, error) {
 		if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 			_ = r.Body.Close()
-			return nil, errors.New("secrets: request body cannot be sent again, as NTLM has to: set GetBody")
+			return nil, errBodyAgain
 		}
 		select {
 		case turn <- struct{}{}:
@@ -49,7 +48,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
-		return nil, errors.New("secrets: the password was about to be sent")
+		return nil, errPasswordSent
 	}
 	return f(r)
 }
