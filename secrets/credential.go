@@ -48,7 +48,13 @@ func (credential) MarshalText() ([]byte, error) { return nil, ErrSecret }
 
 // prepare checks that a value fits its scheme and makes it usable. Its errors
 // never show the value.
-func prepare(s Scheme, value []byte) (*credential, error) {
+func prepare(s Scheme, value []byte) (c *credential, err error) {
+	erase(func() { c, err = take(s, value) })
+	return c, err
+}
+
+// take is prepare, in memory that is overwritten afterwards.
+func take(s Scheme, value []byte) (*credential, error) {
 	m := material{scheme: s}
 	var err error
 	switch s.Kind {

@@ -118,9 +118,10 @@ func (s *Safe) Put(ctx context.Context, g authz.Grant, ref Ref, value []byte, o 
 	if !o.Expires.IsZero() {
 		r.Expires = o.Expires.UTC().Truncate(time.Second)
 	}
-	plain := packValue(scheme, value)
+	var plain []byte
+	erase(func() { plain = packValue(scheme, value) })
 	defer clear(plain)
-	if r.Sealed, err = seal(k, s.at(r), plain); err != nil {
+	if erase(func() { r.Sealed, err = seal(k, s.at(r), plain) }); err != nil {
 		return err
 	}
 	if err := s.store.Save(ctx, r, old.Version); err != nil {
@@ -247,8 +248,8 @@ func (s *Safe) use(ctx context.Context, ref Ref) (*credential, uint64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("secrets: use %s: %w", ref, err)
 	}
-	plain, err := open(k, s.at(r), r.Sealed)
-	if err != nil {
+	var plain []byte
+	if erase(func() { plain, err = open(k, s.at(r), r.Sealed) }); err != nil {
 		return nil, 0, fmt.Errorf("secrets: use %s: %w", ref, err)
 	}
 	defer clear(plain)
