@@ -14,9 +14,10 @@ run: ## the example server: https://localhost:8443
 
 test: deps build lint vuln unit differential ## everything, against real servers
 
-deps: ## Debian packages, SAP's OData server and a Vault for tests; the Vault is built once per machine, about ten minutes
+deps: ## Debian packages, SAP's OData server, an OAuth server and a Vault for tests; the Vault is built once per machine, about ten minutes
 	sh .ci/deps
 	sh connectors/c4c/captest/install.sh
+	sh secrets/internal/peers/install.sh
 	$(GO) test ./secrets/hashivault/vaulttest -timeout 90m
 
 build: ## what users import builds without a C compiler; files are as gofmt and go mod tidy leave them

@@ -138,6 +138,14 @@ func (t *transport) redirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// pinned reports whether an authority is the pinned one.
+func (t *transport) pinned(scheme, host string) bool {
+	if len(t.origin) == len(scheme)+len("://")+len(host) && strings.HasPrefix(t.origin, scheme) && strings.HasSuffix(t.origin, host) {
+		return t.origin[len(scheme):len(t.origin)-len(host)] == "://" // as it is mostly written
+	}
+	return originOf(&url.URL{Scheme: scheme, Host: host}) == t.origin
+}
+
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	refuse := func(err error) (*http.Response, error) {
@@ -146,7 +154,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	if originOf(r.URL) != t.origin || r.Host != "" && originOf(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}) != t.origin {
+	if !t.pinned(r.URL.Scheme, r.URL.Host) || r.Host != "" && !t.pinned(r.URL.Scheme, r.Host) {
 		return refuse(ErrOrigin)
 	}
 	if err := t.h.begin(r.Context(), "http"); err != nil {
@@ -183,7 +191,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (t *transport) send(r *http.Request, header string) (*http.Response, error) {
-	out := r.Clone(plainContext{r.Context()})
+	out := r.WithContext(plainContext{r.Context()})
 	out.Header = r.Header.Clone()
 	if out.Header == nil {
 		out.Header = http.Header{}

@@ -30,7 +30,9 @@ func newLock(c *credential, now func() time.Time) lock {
 		key := string(m.secret)
 		return lock{put: func(out *http.Request, _ string) (func() []string, error) {
 			out.Header.Del("Authorization")
-			out.URL.RawQuery = withQuery(out.URL.RawQuery, s.Query, key)
+			u := *out.URL // the caller's own
+			u.RawQuery = withQuery(u.RawQuery, s.Query, key)
+			out.URL = &u
 			return func() []string { return []string{key} }, nil
 		}, clean: func(h http.Header) { cleanLocation(h, s.Query) }}
 	case s.Kind == SignedRequest:
@@ -48,12 +50,13 @@ func newLock(c *credential, now func() time.Time) lock {
 	if s.Kind == APIKey {
 		name = http.CanonicalHeaderKey(s.Header)
 	}
+	field, shown := []string{m.header}, func() []string { return append(shapes(m.header), m.header) }
 	return lock{put: func(out *http.Request, _ string) (func() []string, error) {
 		if name != "Authorization" {
 			out.Header.Del("Authorization")
 		}
-		out.Header[name] = []string{m.header}
-		return func() []string { return append(shapes(m.header), m.header) }, nil
+		out.Header[name] = field // nobody writes into it
+		return shown, nil
 	}}
 }
 

@@ -1,10 +1,14 @@
 package secrets
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 
 	"github.com/Azure/go-ntlmssp"
 )
+
+const maxRefusal = 64 << 10 // bytes of a 401's page
 
 // ntlm sends requests on a lane that signs in by NTLM. The protocol signs in a
 // connection, not a request: the lane is one connection that no other secret
@@ -15,7 +19,11 @@ func ntlm(c *credential, next func(*http.Request) (*http.Response, error), turn 
 	n := ntlmssp.Negotiator{RoundTripper: roundTripper(func(r *http.Request) (*http.Response, error) {
 		resp, err := next(r)
 		if err == nil && resp.StatusCode == http.StatusUnauthorized {
-			resp.Body = newLimited(resp.Body, 64<<10) // it is read to its end, whoever sends it
+			// The connection must be free for the next message. What is longer
+			// than that costs the connection.
+			b, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+			_ = resp.Body.Close()
+			resp.Body = io.NopCloser(bytes.NewReader(b))
 		}
 		return resp, err
 	})}

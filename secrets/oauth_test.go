@@ -245,8 +245,11 @@ func (l *link) clean(t testing.TB, seen ...any) {
 				t.Errorf("%T shows a secret (%s)", v, how)
 			}
 		}
-		if b, err := json.Marshal(v); err == nil && c.in(b) != "" {
-			t.Errorf("%T shows a secret in JSON", v)
+		for encoding, encode := range encoders() {
+			b, err := encode(v)
+			if c.in(b) != "" || err != nil && c.in([]byte(err.Error())) != "" {
+				t.Errorf("%T shows a secret in %s", v, encoding)
+			}
 		}
 	}
 	rows, err := l.store.List(context.Background(), "", "", 100)
@@ -768,4 +771,66 @@ func TestCallerLeavesDuringTheExchange(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 200, code)
 	require.Equal(t, 1, l.get(func() int { return l.asked }))
+}
+
+// Revoking here tells the provider, and says so when the provider does not hear.
+func TestRevocationReachesTheProvider(t *testing.T) {
+	l := linked(t)
+	code, err := l.use(t)
+	require.NoError(t, err)
+	require.Equal(t, 200, code)
+	l.revoke(t, l.ref)
+	require.Equal(t, 1, l.get(func() int { return l.gone }))
+	_, err = l.handle(t, l.ref).HTTPClient(t.Context(), l.policy())
+	require.ErrorIs(t, err, secrets.ErrNotFound)
+	_, err = l.safe.ConsentURL(t.Context(), l.writer(t), l.ref, "")
+	require.ErrorIs(t, err, secrets.ErrNotFound)
+	has, _, _, _, err := l.safe.Consented(t.Context(), l.ref)
+	require.NoError(t, err)
+	require.False(t, has)
+	// Put again, it has no consent until someone gives one.
+	l.put(t, l.ref, clientSecret, secrets.PutOptions{Scheme: l.scheme()})
+	_, err = l.use(t)
+	require.ErrorIs(t, err, secrets.ErrReauth)
+	require.NoError(t, l.take(t, l.ask(t)))
+	code, err = l.use(t)
+	require.NoError(t, err)
+	require.Equal(t, 200, code)
+
+	l.server.Close()
+	g := l.grant(t, "user:idp/admin", "secrets.revoke", l.ref.Resource())
+	err = l.safe.Revoke(t.Context(), g, l.ref)
+	require.ErrorIs(t, err, secrets.ErrNotWithdrawn)
+	l.clean(t, err, err.Error())
+	_, err = l.handle(t, l.ref).HTTPClient(t.Context(), l.policy())
+	require.ErrorIs(t, err, secrets.ErrNotFound, "revoked all the same")
+}
+
+// A secret that is revoked while its token is being replaced stays revoked, and
+// the tokens that come too late go back.
+func TestRevokedDuringTheExchange(t *testing.T) {
+	l := linked(t)
+	l.clock.add(2000 * time.Second)
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	l.set(func() {
+		l.hostile = func(http.ResponseWriter, *http.Request, []byte) bool {
+			l.mu.Unlock()
+			defer l.mu.Lock()
+			close(arrived)
+			<-goOn
+			return false
+		}
+	})
+	c := l.client(t, l.ref, l.policy())
+	done := make(chan error, 1)
+	go func() { _, err := get(t, c, l.URL+"/api"); done <- err }()
+	<-arrived
+	l.revoke(t, l.ref)
+	close(goOn)
+	require.Error(t, <-done)
+	require.NoError(t, l.safe.Close())
+	require.Equal(t, 1, l.get(func() int { return l.gone }), "the late ones")
+	has, _, _, _, err := l.safe.Consented(t.Context(), l.ref)
+	require.NoError(t, err)
+	require.False(t, has)
 }

@@ -182,8 +182,15 @@ func (t *tokenSource) saveLeft(ctx context.Context, slot *tokenSlot) error {
 			*st = is
 			return nil
 		})
-		if err == nil || errors.Is(err, errOver) {
+		if err == nil {
 			slot.unsaved = nil
+			return nil
+		}
+		if errors.Is(err, errOver) { // nobody will ever use them
+			slot.unsaved = nil
+			if m := t.cred.open(); m.scheme.RevokeURL != "" && is.Refresh != was.Refresh {
+				_ = t.safe.giveBack(ctx, m, t.roots, is.Refresh, "refresh_token")
+			}
 			return nil
 		}
 	}

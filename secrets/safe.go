@@ -184,7 +184,8 @@ func describe(r Row) Description {
 }
 
 // Revoke removes a secret for good, with a Grant of secrets.revoke. Clients
-// made before stop at their next request.
+// made before stop at their next request. Tokens go back to their provider where
+// the scheme says how; ErrNotWithdrawn means that only that failed.
 func (s *Safe) Revoke(ctx context.Context, g authz.Grant, ref Ref) error {
 	if err := s.may(g, "secrets.revoke", ref); err != nil {
 		return err
@@ -193,12 +194,15 @@ func (s *Safe) Revoke(ctx context.Context, g authz.Grant, ref Ref) error {
 	if err != nil {
 		return fmt.Errorf("secrets: revoke %s: %w", ref, err)
 	}
+	tell, err := s.withdraw(ctx, ref)
+	if err != nil {
+		return err
+	}
 	r.Revoked, r.Sealed, r.Version = true, nil, r.Version+1
 	if err := s.store.Save(ctx, r, r.Version-1); err != nil {
 		return fmt.Errorf("secrets: revoke %s: %w", ref, err)
 	}
-	s.tokens.drop(ref)
-	return nil
+	return tell(ctx)
 }
 
 // Handle names a secret for the holder of a Grant of secrets.use. It does not

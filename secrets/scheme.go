@@ -205,6 +205,9 @@ func (s Scheme) fits() error {
 			return badScheme("query", "letters, digits, - . _ and ~")
 		}
 	case SignedRequest:
+		if !s.Algorithm.symmetric() {
+			return badScheme("algorithm", "HS256 or HS512")
+		}
 		return s.Recipe.valid()
 	case OAuthCode:
 		if !endpoint(s.AuthURL) {

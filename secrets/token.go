@@ -65,6 +65,8 @@ type tokenSlot struct {
 	turn chan struct{} // holds one token: whose turn it is to exchange
 	mu   sync.Mutex
 	tok  token
+	// roots of the last use, for whoever has to tell the provider.
+	roots *x509.CertPool
 	// unsaved are tokens that a provider gave and the store has not taken yet.
 	unsaved func() (was, is consentState)
 	// failed is why the last exchange brought nothing, for a moment.
@@ -94,22 +96,23 @@ func (t *tokens) slot(k tokenKey) *tokenSlot {
 	return s
 }
 
-// take empties a secret's slots and returns the tokens that were there.
-func (t *tokens) take(r Ref) []token {
+// take empties a secret's slots and returns the tokens that were there, and by
+// which authorities they came.
+func (t *tokens) take(r Ref) (out []token, roots *x509.CertPool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []token
 	for k, s := range t.m {
 		if k.ref == r {
 			s.mu.Lock()
 			if s.tok.header != nil {
 				out = append(out, s.tok)
 			}
+			roots = s.roots
 			s.mu.Unlock()
 			delete(t.m, k)
 		}
 	}
-	return out
+	return out, roots
 }
 
 func (t *tokens) drop(r Ref) { t.take(r) }
@@ -156,6 +159,9 @@ var errClosing = errors.New("secrets: the safe is being closed")
 // caller leaves: what it brings may be the only copy.
 func (t *tokenSource) header(ctx context.Context, stale string) (string, error) {
 	s := t.safe.tokens.slot(tokenKey{t.ref, t.version})
+	s.mu.Lock()
+	s.roots = t.roots
+	s.mu.Unlock()
 	if h := s.good(t.safe.now(), stale); h != "" {
 		return h, nil
 	}
@@ -309,6 +315,12 @@ func (s *Safe) ask(ctx context.Context, m *material, address string, roots *x509
 	if err != nil {
 		return answer{}, err
 	}
+	return readAnswer(body)
+}
+
+// readAnswer reads what an endpoint gives (RFC 6749 section 5.1). A life that
+// makes no sense becomes a short one.
+func readAnswer(body []byte) (answer, error) {
 	var v struct {
 		Access  string      `json:"access_token"`
 		Refresh string      `json:"refresh_token"`

@@ -1,0 +1,60 @@
+package secrets
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ErrNotWithdrawn means that a secret was revoked here, and that the provider of
+// its tokens was told (RFC 7009) and did not confirm: what it issued may be good
+// until it ends by itself.
+var ErrNotWithdrawn = errors.New("secrets: revoked here, the provider did not confirm")
+
+// withdraw takes away the tokens of a secret that is about to be revoked. What
+// it returns tells the provider, once the secret is revoked.
+func (s *Safe) withdraw(ctx context.Context, ref Ref) (tell func(context.Context) error, err error) {
+	m := &material{}
+	if c, _, err := s.use(ctx, ref); err == nil { // what does not open is revoked all the same
+		m = c.open()
+	}
+	st, err := s.dropConsent(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("secrets: revoke %s: %w", ref, err)
+	}
+	return func(ctx context.Context) error {
+		cached, roots := s.tokens.take(ref)
+		if m.scheme.RevokeURL == "" {
+			return nil
+		}
+		give := [][2]string{}
+		switch {
+		case st.Refresh != "" && st.Client == m.scheme.client():
+			give = append(give, [2]string{st.Refresh, "refresh_token"}) // and with it what came of it (section 2.1)
+		case st.Access != "" && st.Client == m.scheme.client():
+			give = append(give, [2]string{st.Access, "access_token"})
+		default:
+			for _, t := range cached {
+				give = append(give, [2]string{strings.TrimPrefix(t.header(), "Bearer "), "access_token"})
+			}
+		}
+		for _, t := range give {
+			if err := s.giveBack(ctx, m, roots, t[0], t[1]); err != nil {
+				return fmt.Errorf("secrets: revoke %s: %w: %w", ref, err, ErrNotWithdrawn)
+			}
+		}
+		return nil
+	}, nil
+}
+
+// giveBack tells a provider that a token is over, even if the caller has left.
+func (s *Safe) giveBack(ctx context.Context, m *material, roots *x509.CertPool, token, hint string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_, err := s.post(ctx, m, m.scheme.RevokeURL, roots, url.Values{"token": {token}, "token_type_hint": {hint}})
+	return err
+}
