@@ -58,7 +58,7 @@ import (
 
 var (
 	leakSeed  = flag.Uint64("secrets.leakseed", 0, "seed of the canaries; 0: a new one")
-	leakCount = flag.Int("secrets.canaries", 1000, "how many canaries are planted")
+	leakCount = flag.Int("secrets.canaries", 0, "how many canaries are planted; 0: 150, or 1000 where LOCKKEEPER_REQUIRE or CI is set")
 )
 
 // planted is one canary: how it is put and what it is good for.
@@ -199,7 +199,14 @@ func newHouse(t *testing.T) *house {
 	t.Setenv("TMPDIR", tmp)
 	h.serve()
 
-	canaries := leaktest.Canaries(seed, *leakCount)
+	n := *leakCount
+	if n == 0 {
+		if n = 150; os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
+			n = 1000
+		}
+	}
+	t.Logf("%d canaries", n)
+	canaries := leaktest.Canaries(seed, n)
 	for range 3 { // RSA takes long to make
 		_, key, _ := signingKey(t)
 		canaries = append(canaries, key)
