@@ -210,8 +210,34 @@ func (t *transport) send(r *http.Request, header string) (*http.Response, error)
 	if t.lock.clean != nil {
 		t.lock.clean(resp.Header)
 	}
+	if err := t.leads(resp, shown); err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
 	resp.Body = newLimited(resp.Body, t.limit)
 	return resp, nil
+}
+
+// leads refuses an answer that leads elsewhere, or nowhere: the HTTP client would
+// quote the address, in which a server may have put what it got.
+func (t *transport) leads(resp *http.Response, shown func() []string) error {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil
+	}
+	to := resp.Header.Get("Location")
+	if to == "" {
+		return nil
+	}
+	u, err := resp.Request.URL.Parse(to)
+	switch {
+	case err != nil || shows(to, shown()...):
+		return errAnswer
+	case originOf(u) != t.origin:
+		return ErrOrigin
+	}
+	return nil
 }
 
 // plainContext passes deadline and cancellation on and hides every value: a
@@ -246,6 +272,9 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.read(p)
 	if l.left -= int64(n); l.left < 0 {
 		return n - 1, ErrTooLarge
+	}
+	if err != nil && err != io.EOF { //nolint:errorlint // only the bare one is an end
+		err = withhold(err) // a broken trailer is quoted
 	}
 	return n, err
 }

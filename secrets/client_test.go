@@ -272,7 +272,7 @@ func TestErrorsThatQuoteTheCredentialAreWithheld(t *testing.T) {
 		}
 		echo = func(string) string { return "nonsense" }
 		_, err := get(t, c, srv.URL)
-		require.ErrorContains(t, err, "malformed HTTP response", "other errors say what happened")
+		require.ErrorContains(t, err, "does not keep to the protocol", "other errors say what happened")
 	}
 }
 

@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +48,13 @@ func (credential) MarshalText() ([]byte, error) { return nil, ErrSecret }
 
 // prepare checks that a value fits its scheme and makes it usable. Its errors
 // never show the value.
-func prepare(s Scheme, value []byte) (*credential, error) {
+func prepare(s Scheme, value []byte) (c *credential, err error) {
+	erase(func() { c, err = take(s, value) })
+	return c, err
+}
+
+// take is prepare, in memory that is overwritten afterwards.
+func take(s Scheme, value []byte) (*credential, error) {
 	m := material{scheme: s}
 	var err error
 	switch s.Kind {
@@ -204,20 +215,64 @@ func pemBlocks(value []byte) map[string][]byte {
 	}
 }
 
-// withhold replaces an error that shows a secret: the HTTP library quotes what a
-// server sends where it expected something else, and a server may send back what
-// it got.
+// withhold says how an exchange failed and nothing of what the other side wrote:
+// the libraries quote what they did not expect, and a server may send back what
+// it got, in whatever spelling. What is passed on are errors of kinds whose text
+// is made here.
 func withhold(err error, secrets ...string) error {
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, ErrOrigin} {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, ErrOrigin, ErrTooLarge, os.ErrDeadlineExceeded, net.ErrClosed,
+		io.ErrUnexpectedEOF, io.EOF, http.ErrSchemeMismatch, errNoStartTLS, errBodyAgain, errPasswordSent} {
 		if errors.Is(err, known) {
 			return known
 		}
 	}
-	if shows(err.Error(), secrets...) {
-		return errors.New("secrets: exchange failed: the error shows the credential and is withheld")
+	var (
+		certificate *tls.CertificateVerificationError
+		alert       tls.AlertError
+		operation   *net.OpError
+		name        *net.DNSError
+		refused     *imapNo
+		ours        said
+		temporary   net.Error
+	)
+	var safe error
+	switch {
+	case errors.As(err, &refused):
+		safe = refused
+	case errors.As(err, &ours):
+		safe = ours
+	case errors.As(err, &certificate):
+		safe = certificate
+	case errors.As(err, &alert):
+		safe = alert
+	case errors.As(err, &name):
+		safe = name
+	case errors.As(err, &operation):
+		safe = operation
+	case errors.As(err, &temporary) && temporary.Timeout():
+		return os.ErrDeadlineExceeded
+	default:
+		return errAnswer
 	}
-	return err
+	switch {
+	case shows(safe.Error(), secrets...):
+		return errAnswer
+	case errors.Is(err, ErrReauth):
+		return fmt.Errorf("%w: %w", safe, ErrReauth)
+	}
+	return safe
 }
+
+// said is an error of our own words about the other side.
+type said string
+
+func (s said) Error() string { return string(s) }
+
+var (
+	errAnswer       = errors.New("secrets: exchange failed: the other side does not keep to the protocol, and what it sent is withheld")
+	errBodyAgain    = errors.New("secrets: request body cannot be sent again, as NTLM has to: set GetBody")
+	errPasswordSent = errors.New("secrets: the password was about to be sent")
+)
 
 // shows reports whether a text has one of the secrets, as it is or quoted.
 func shows(text string, secrets ...string) bool {

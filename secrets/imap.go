@@ -64,7 +64,7 @@ const (
 	maxMailLines = 100      // before a reply
 )
 
-var errNoStartTLS = errors.New("server offers no STARTTLS")
+var errNoStartTLS = said("server offers no STARTTLS")
 
 // imapTalk speaks just enough to sign in.
 type imapTalk struct {
@@ -137,7 +137,7 @@ func (t *imapTalk) command(text string, rest ...string) error {
 				return fmt.Errorf("write: %w", err)
 			}
 		case strings.HasPrefix(strings.ToUpper(line), "* BYE"):
-			return errors.New("server said goodbye")
+			return said("server said goodbye")
 		}
 	}
 	return ErrTooLarge
@@ -163,7 +163,7 @@ func signInIMAP(ctx context.Context, p MailPolicy, conn net.Conn, login mailLogi
 	}
 	// PREAUTH would be someone else's mailbox, or a way around STARTTLS.
 	if !strings.HasPrefix(strings.ToUpper(greeting), "* OK") {
-		return conn, nil, errors.New("greeting is not OK")
+		return conn, nil, said("greeting is not OK")
 	}
 	t.note(greeting)
 	if p.StartTLS {
@@ -177,7 +177,7 @@ func signInIMAP(ctx context.Context, p MailPolicy, conn net.Conn, login mailLogi
 			return conn, nil, err
 		}
 		if t.r.Buffered() > 0 { // someone put words in front of the handshake
-			return conn, nil, errors.New("data before TLS")
+			return conn, nil, said("data before TLS")
 		}
 		if conn, err = startTLS(ctx, p, conn); err != nil {
 			return nil, nil, err
@@ -202,7 +202,7 @@ func signInIMAP(ctx context.Context, p MailPolicy, conn net.Conn, login mailLogi
 			err = t.command("AUTHENTICATE "+mechanism, text, giveUp(mechanism))
 		}
 	case login.token || slices.Contains(before, "LOGINDISABLED"):
-		return conn, nil, errors.New("server offers no mechanism for this secret")
+		return conn, nil, said("server offers no mechanism for this secret")
 	default:
 		user, password := login.user, login.secret()
 		if !quotable(user) || !quotable(password) {
@@ -223,7 +223,7 @@ func signInIMAP(ctx context.Context, p MailPolicy, conn net.Conn, login mailLogi
 		}
 	}
 	if t.r.Buffered() > 0 {
-		return conn, nil, errors.New("data after signing in")
+		return conn, nil, said("data after signing in")
 	}
 	return conn, t.caps, nil
 }

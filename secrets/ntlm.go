@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 
@@ -31,7 +30,7 @@ func ntlm(c *credential, next func(*http.Request) (*http.Response, error), turn 
 	return func(r *http.Request) (*http.Response, error) {
 		if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
 			_ = r.Body.Close()
-			return nil, errors.New("secrets: request body cannot be sent again, as NTLM has to: set GetBody")
+			return nil, errBodyAgain
 		}
 		select {
 		case turn <- struct{}{}:
@@ -57,7 +56,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
-		return nil, errors.New("secrets: the password was about to be sent")
+		return nil, errPasswordSent
 	}
 	return f(r)
 }

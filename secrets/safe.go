@@ -173,10 +173,10 @@ func (s *Safe) put(ctx context.Context, g authz.Grant, ref Ref, what string, val
 	}
 	h.MAC = hk.sum(s.deployment, h)
 	v := &Version{Name: h.Name, Tenant: h.Tenant, Number: h.Current, Kind: h.Kind, Created: now, Expires: h.Expires, KeyVersion: k.version}
-	plain := packValue(scheme, value)
+	var plain, sealed []byte
+	erase(func() { plain = packValue(scheme, value) })
 	defer clear(plain)
-	sealed, err := seal(nil, k, s.at(v), plain)
-	if err != nil {
+	if erase(func() { sealed, err = seal(nil, k, s.at(v), plain) }); err != nil {
 		return fail(err)
 	}
 	v.Wrap, v.Body = split(sealed)

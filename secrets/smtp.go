@@ -84,13 +84,13 @@ func signInSMTP(c *smtp.Client, p MailPolicy, login mailLogin) error {
 		return err
 	}
 	if t, ok := c.TLSConnectionState(); !ok || !t.HandshakeComplete {
-		return errors.New("no TLS")
+		return said("no TLS")
 	}
 	_, params := c.Extension("AUTH")
 	offered := strings.Fields(strings.ToUpper(params))
 	mechanism := login.mechanism(func(m string) bool { return slices.Contains(offered, m) }, "LOGIN")
 	if mechanism == "" {
-		return errors.New("server offers no mechanism for this secret")
+		return said("server offers no mechanism for this secret")
 	}
 	var no *smtp.SMTPError
 	err := c.Auth(&saslClient{login, mechanism, p.Address, 0})
@@ -128,7 +128,7 @@ func (s *saslClient) Next([]byte) ([]byte, error) {
 	case s.step == 2:
 		return []byte(s.login.secret()), nil
 	}
-	return nil, errors.New("server asks for more than user and password")
+	return nil, said("server asks for more than user and password")
 }
 
 // smtpError is an error without what the server wrote: its codes say enough.

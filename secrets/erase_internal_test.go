@@ -1,0 +1,4 @@
+package secrets
+
+// Erases reports whether this is a build with GOEXPERIMENT=runtimesecret.
+const Erases = erases
