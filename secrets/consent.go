@@ -130,8 +130,8 @@ func (s *Safe) saveConsent(ctx context.Context, ref Ref, plain []byte, ifRevisio
 			return err
 		}
 		v = &Version{Name: name, Tenant: h.Tenant, Number: h.Current, Kind: h.Kind, Created: now, KeyVersion: k.version}
-		sealed, err := seal(nil, k, s.at(v), plain)
-		if err != nil {
+		var sealed []byte
+		if erase(func() { sealed, err = seal(nil, k, s.at(v), plain) }); err != nil {
 			return err
 		}
 		v.Wrap, v.Body = split(sealed)

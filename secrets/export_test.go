@@ -39,3 +39,6 @@ func BenchRewrap(size int) (again, whole func() error) {
 		return err
 	}
 }
+
+// RaceEnabled tells tests of many rounds to do fewer.
+const RaceEnabled = raceEnabled

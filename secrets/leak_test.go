@@ -58,7 +58,7 @@ import (
 
 var (
 	leakSeed  = flag.Uint64("secrets.leakseed", 0, "seed of the canaries; 0: a new one")
-	leakCount = flag.Int("secrets.canaries", 0, "how many canaries are planted; 0: 150, or 1000 where LOCKKEEPER_REQUIRE or CI is set")
+	leakCount = flag.Int("secrets.canaries", 0, "how many canaries are planted; 0: 150, or 1000 where LOCKKEEPER_REQUIRE or CI is set and the race detector is not")
 )
 
 // planted is one canary: how it is put and what it is good for.
@@ -201,7 +201,7 @@ func newHouse(t *testing.T) *house {
 
 	n := *leakCount
 	if n == 0 {
-		if n = 150; os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
+		if n = 150; !secrets.RaceEnabled && (os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers") {
 			n = 1000
 		}
 	}

@@ -120,7 +120,7 @@ func (s *Safe) plain(ctx context.Context, v *Version) (plain []byte, grace bool,
 	if k.id != id {
 		return nil, false, ErrTampered
 	}
-	plain, err = open(nil, k, s.at(v), v.Wrap, v.Body)
+	erase(func() { plain, err = open(nil, k, s.at(v), v.Wrap, v.Body) })
 	return plain, grace, err
 }
 

@@ -237,12 +237,13 @@ func (s *Safe) renew(ctx context.Context, to *tenantKey, v *Version, reseal bool
 	if r.Version.Number == 0 {
 		return Rewrap{}, errGone
 	}
-	plain, err := open(nil, from, s.at(v), v.Wrap, r.Version.Body)
+	var plain, sealed []byte
+	erase(func() { plain, err = open(nil, from, s.at(v), v.Wrap, r.Version.Body) })
 	if err != nil {
 		return Rewrap{}, err
 	}
 	defer clear(plain)
-	sealed, err := seal(nil, to, s.at(v), plain)
+	erase(func() { sealed, err = seal(nil, to, s.at(v), plain) })
 	n.Wrap, n.Body = split(sealed)
 	return n, err
 }
