@@ -13,6 +13,5 @@
 // that is another one, or an old copy of this one, is refused before anything is
 // written to it (see [Identity]).
 //
-// [Policy] prints the least policy that a Config needs, [Diagnose] tells what is
-// wrong with a set-up and how to repair it.
+// [Policy] prints the least policy that a Config needs.
 package hashivault

@@ -63,7 +63,7 @@ func (c Config) use() string {
 	return rule("the root key: its state, and to use it; create is missing on purpose", c.Transit+"/keys/"+c.Key, "read") +
 		rule("", c.Transit+"/encrypt/"+c.Key, "update") + rule("", c.Transit+"/decrypt/"+c.Key, "update") + rule("", c.Transit+"/rewrap/"+c.Key, "update") +
 		rule("its own token", "auth/token/lookup-self", "read") + rule("", "auth/token/renew-self", "update") + rule("", "auth/token/revoke-self", "update") +
-		rule("what it may, for Diagnose", "sys/capabilities-self", "update")
+		rule("what it may, for whoever checks the set-up", "sys/capabilities-self", "update")
 }
 
 func (c Config) store(docs string) string {
