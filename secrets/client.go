@@ -247,6 +247,10 @@ type plainContext struct{ context.Context }
 // Value implements context.Context.
 func (plainContext) Value(any) any { return nil }
 
+// AfterFunc spares contexts derived from this one a goroutine each: without
+// values they cannot find the one that ends them.
+func (c plainContext) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
+
 // limited fails with ErrTooLarge where io.LimitReader would pretend the end. It
 // holds the body by its methods alone: behind the body is the connection, with
 // the request in its buffer.

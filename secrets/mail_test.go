@@ -342,6 +342,9 @@ func TestHostileMailServers(t *testing.T) {
 			c.check(t, "error", []byte(err.Error()))
 			heard, plain := s.all()
 			c.check(t, "what went before TLS", []byte(plain))
+			if name == "imap: words before TLS" {
+				require.Equal(t, plain, heard, "and no word after them")
+			}
 			if !x.sent {
 				c.check(t, "what was said", []byte(heard))
 			}
@@ -394,6 +397,32 @@ func TestLogin(t *testing.T) {
 		_ = c.Close()
 		require.Equal(t, want, strings.Join(got, "\n"))
 	}
+}
+
+// What is asked of a connection whose secret is revoked does not reach the server.
+func TestNothingIsSentForARevokedSecret(t *testing.T) {
+	s := newScript(t, true, func(say func(string), hear func() string, _ func()) {
+		say("* OK [CAPABILITY IMAP4rev1] hi\r\n")
+		for line := hear(); line != ""; line = hear() {
+			tag, _, _ := strings.Cut(line, " ")
+			say(tag + " OK [CAPABILITY IMAP4rev1] done\r\n")
+		}
+	})
+	w := newWorld(t)
+	ref := newRef(t, "tenants/acme", "mail")
+	w.put(t, ref, "the-password", basic("ana"))
+	c, err := w.handle(t, ref).DialIMAP(t.Context(), secrets.MailPolicy{Address: s.addr, Roots: s.roots}, nil)
+	require.NoError(t, err)
+	require.NoError(t, c.Noop().Wait())
+	before, _ := s.all()
+	require.Contains(t, before, "NOOP")
+	w.revoke(t, ref)
+	w.clock.add(time.Second)
+	require.Error(t, c.Noop().Wait())
+	<-c.Closed()
+	_ = c.Close()
+	after, _ := s.all()
+	require.Equal(t, before, after)
 }
 
 // What a server says to a message it does not want stays with its codes.
