@@ -85,7 +85,7 @@ func (h Handle) HTTPClient(ctx context.Context, p ClientPolicy) (*http.Client, e
 	if err != nil {
 		return nil, err
 	}
-	c, version, err := h.h.safe.use(ctx, h.h.ref)
+	c, version, err := h.h.safe.use(ctx, h.h.g, "secrets.use", h.h.ref)
 	if err != nil {
 		return nil, err
 	}

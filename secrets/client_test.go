@@ -490,7 +490,7 @@ func (o *outage) failSave(n int) {
 	o.saves = n
 }
 
-func (o *outage) Save(ctx context.Context, r secrets.Row, ifVersion uint64) error {
+func (o *outage) Save(ctx context.Context, h secrets.Head, v *secrets.Version, generation uint32) error {
 	o.mu.Lock()
 	fail := o.saves > 0
 	o.saves--
@@ -498,7 +498,7 @@ func (o *outage) Save(ctx context.Context, r secrets.Row, ifVersion uint64) erro
 	if fail {
 		return errors.New("disk on fire")
 	}
-	return o.Store.Save(ctx, r, ifVersion)
+	return o.Store.Save(ctx, h, v, generation)
 }
 
 func (o *outage) set(err error) {
@@ -507,14 +507,14 @@ func (o *outage) set(err error) {
 	o.err = err
 }
 
-func (o *outage) Load(ctx context.Context, name string) (secrets.Row, error) {
+func (o *outage) Load(ctx context.Context, tenant, name string, version uint64) (secrets.Record, error) {
 	o.mu.Lock()
 	err := o.err
 	o.mu.Unlock()
 	if err != nil {
-		return secrets.Row{}, err
+		return secrets.Record{}, err
 	}
-	return o.Store.Load(ctx, name)
+	return o.Store.Load(ctx, tenant, name, version)
 }
 
 func TestClientForManyAtOnce(t *testing.T) {

@@ -65,33 +65,23 @@ func consentRow(ref Ref) (string, error) {
 	return at.String(), nil
 }
 
-// consent reads what an OAuthCode secret has got, and the version of its row. A
+// consent reads what an OAuthCode secret has got, and the revision of its row. A
 // row that is not there or was taken back is an empty state.
 func (s *Safe) consent(ctx context.Context, ref Ref) (consentState, uint64, error) {
 	name, err := consentRow(ref)
 	if err != nil {
 		return consentState{}, 0, err
 	}
-	r, err := s.store.Load(ctx, name)
+	r, _, err := s.loadNamed(ctx, ref.tenant(), name, 0)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return consentState{}, 0, nil
 	case err != nil:
 		return consentState{}, 0, err
-	case r.Revoked:
-		return consentState{}, r.Version, nil
-	case r.Name != name || r.Tenant != ref.tenant() || r.Kind != kindConsent:
+	case r.Head.Revision == 0 || r.Head.Revoked:
+		return consentState{}, r.Head.Revision, nil
+	case r.Head.Kind != kindConsent || !r.Version.of(r.Head):
 		return consentState{}, 0, ErrTampered
 	}
-	id, version, err := keyOf(r.Sealed)
-	if err != nil {
-		return consentState{}, 0, err
-	}
-	k, err := s.keys.find(ctx, r.Tenant, id, version)
-	if err != nil {
-		return consentState{}, 0, err
-	}
-	plain, err := open(k, s.at(r), r.Sealed)
+	plain, _, err := s.plain(ctx, &r.Version)
 	if err != nil {
 		return consentState{}, 0, err
 	}
@@ -100,55 +90,79 @@ func (s *Safe) consent(ctx context.Context, ref Ref) (consentState, uint64, erro
 	if err := json.Unmarshal(plain, &st); err != nil {
 		return consentState{}, 0, ErrTampered
 	}
-	return st, r.Version, nil
+	return st, r.Head.Revision, nil
 }
 
 // setConsent writes it, unless another did since: ErrConflict.
-func (s *Safe) setConsent(ctx context.Context, ref Ref, st consentState, ifVersion uint64) error {
-	name, err := consentRow(ref)
-	if err != nil {
-		return err
-	}
-	k, err := s.keys.newest(ctx, ref.tenant())
-	if err != nil {
-		return err
-	}
+func (s *Safe) setConsent(ctx context.Context, ref Ref, st consentState, ifRevision uint64) error {
 	plain, err := json.Marshal(st)
 	if err != nil {
 		return errors.New("secrets: consent: no JSON")
 	}
 	defer clear(plain)
-	r := Row{Name: name, Tenant: ref.tenant(), Kind: kindConsent, Version: ifVersion + 1, Created: s.now().UTC().Truncate(time.Second)}
-	if r.Sealed, err = seal(k, s.at(r), plain); err != nil {
+	return s.saveConsent(ctx, ref, plain, ifRevision)
+}
+
+// saveConsent writes a new state over a revision, or none and takes the row back.
+func (s *Safe) saveConsent(ctx context.Context, ref Ref, plain []byte, ifRevision uint64) error {
+	name, err := consentRow(ref)
+	if err != nil {
 		return err
 	}
-	return s.store.Save(ctx, r, ifVersion)
+	r, hk, err := s.loadNamed(ctx, ref.tenant(), name, 0)
+	if err != nil {
+		return err
+	}
+	if hk == nil || r.Head.Revision != ifRevision {
+		return ErrConflict
+	}
+	now := whole(s.now())
+	h := Head{Name: name, Tenant: ref.tenant(), Revision: r.Head.Revision + 1, Current: r.Head.Current, Oldest: r.Head.Current + 1, Kind: kindConsent,
+		Created: r.Head.Created, Changed: now, Revoked: plain == nil}
+	if h.Created.IsZero() {
+		h.Created = now
+	}
+	var v *Version
+	if plain != nil {
+		h.Current++ // and none is kept but that
+		k, _, err := s.keys.cache.get(ctx, cacheKey{h.Tenant, r.Tenant.Generation}, len(plain))
+		if err != nil {
+			return err
+		}
+		v = &Version{Name: name, Tenant: h.Tenant, Number: h.Current, Kind: h.Kind, Created: now, KeyVersion: k.version}
+		sealed, err := seal(nil, k, s.at(v), plain)
+		if err != nil {
+			return err
+		}
+		v.Wrap, v.Body = split(sealed)
+	}
+	h.MAC = hk.sum(s.deployment, h)
+	if err := s.store.Save(ctx, h, v, r.Tenant.Generation); err != nil {
+		return err
+	}
+	s.marks.raise(name, h.Revision)
+	return nil
 }
 
 // dropConsent takes the tokens away for good and returns what they were.
 func (s *Safe) dropConsent(ctx context.Context, ref Ref) (consentState, error) {
-	name, err := consentRow(ref)
-	if err != nil {
-		return consentState{}, err
-	}
 	for range 8 {
-		st, v, err := s.consent(ctx, ref)
-		if err != nil && !errors.Is(err, ErrTampered) {
+		st, revision, err := s.consent(ctx, ref)
+		if errors.Is(err, ErrTampered) { // what cannot be read can still be taken away
+			var name string
+			var r Record
+			if name, err = consentRow(ref); err == nil {
+				r, _, err = s.loadNamed(ctx, ref.tenant(), name, 0)
+			}
+			revision = r.Head.Revision
+		}
+		if err != nil {
 			return consentState{}, err
 		}
-		if err != nil { // what cannot be read can still be taken away
-			r, err := s.store.Load(ctx, name)
-			if err != nil {
-				return consentState{}, err
-			}
-			v = r.Version
-		}
-		if v == 0 {
+		if revision == 0 {
 			return st, nil
 		}
-		err = s.store.Save(ctx, Row{Name: name, Tenant: ref.tenant(), Kind: kindConsent, Version: v + 1,
-			Created: s.now().UTC().Truncate(time.Second), Revoked: true}, v)
-		if !errors.Is(err, ErrConflict) {
+		if err = s.saveConsent(ctx, ref, nil, revision); !errors.Is(err, ErrConflict) {
 			return st, err
 		}
 	}
@@ -177,7 +191,7 @@ func (s *Safe) codeScheme(ctx context.Context, g authz.Grant, ref Ref) (*materia
 	if err := s.may(g, "secrets.write", ref); err != nil {
 		return nil, err
 	}
-	c, _, err := s.use(ctx, ref)
+	c, _, err := s.use(ctx, g, "secrets.write", ref)
 	if err != nil {
 		return nil, err
 	}

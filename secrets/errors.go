@@ -9,6 +9,12 @@ var (
 	ErrExpired = errors.New("secrets: expired")
 	// ErrConflict means that someone else wrote first.
 	ErrConflict = errors.New("secrets: changed by someone else meanwhile")
+	// ErrErased means that everything of the tenant was erased for good.
+	ErrErased = errors.New("secrets: tenant was erased")
+	// ErrInUse means that a key is not given up, since something is sealed by it.
+	ErrInUse = errors.New("secrets: key is in use")
+	// ErrUnable means that a Keeper does not have an ability.
+	ErrUnable = errors.New("secrets: keeper is not able to")
 	// ErrTampered means that sealed data is not what was sealed, or not for
 	// this place: altered, truncated, moved, or under another key.
 	ErrTampered = errors.New("secrets: sealed data does not open")

@@ -22,9 +22,10 @@ import (
 // installation is what a program sets up once: who may do what, a keyring, a
 // store, and the Safe over them.
 type installation struct {
-	az   *authz.Authorizer
-	safe *secrets.Safe
-	dir  string
+	az    *authz.Authorizer
+	audit *authz.Memory
+	safe  *secrets.Safe
+	dir   string
 }
 
 func must[T any](v T, err error) T {
@@ -36,13 +37,15 @@ func must[T any](v T, err error) T {
 
 func newInstallation() *installation {
 	tenant := must(authz.ParseResource("tenants/acme"))
-	az := must(authz.New(context.Background(), policy.Files(), &authz.Options{Seed: []authz.Authorization{
+	audit := authz.NewMemory(0)
+	az := must(authz.New(context.Background(), policy.Files(), &authz.Options{Audit: audit, Seed: []authz.Authorization{
 		{Principal: must(authz.ParsePrincipal("user:idp/ada")), Role: must(authz.ParseRole("role:tenant-admin")), Resource: tenant, Effect: authz.Allow},
 		{Principal: must(authz.ParsePrincipal("service:crm")), Role: must(authz.ParseRole("role:connection")), Resource: tenant, Effect: authz.Allow},
+		{Principal: must(authz.ParsePrincipal("service:custodian")), Role: must(authz.ParseRole("role:custodian")), Resource: must(authz.ParseResource("tenants")), Effect: authz.Allow},
 	}}))
 	dir := must(os.MkdirTemp("", "example"))
 	keys := must(local.Create(filepath.Join(dir, "keyring"), nil))
-	return &installation{az, must(secrets.New(keys, keys, &secrets.Memory{}, nil)), dir}
+	return &installation{az, audit, must(secrets.New(keys, keys, &secrets.Memory{}, nil)), dir}
 }
 
 func (i *installation) close() {
@@ -150,13 +153,13 @@ func ExampleSafe_List() {
 		if err != nil {
 			panic(err)
 		}
-		d.Created = time.Time{} // now
+		d.First, d.Created = time.Time{}, time.Time{} // now
 		fmt.Printf("%s\n", must(json.Marshal(d)))
 	}
 	// Output:
-	// {"ref":"tenants/acme/secrets/crm","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
-	// {"ref":"tenants/acme/users/7f3a/secrets/mailbox","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
-	// {"ref":"tenants/acme/users/9c1e/secrets/mailbox","kind":"bearer","version":1,"created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/secrets/crm","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/users/7f3a/secrets/mailbox","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
+	// {"ref":"tenants/acme/users/9c1e/secrets/mailbox","kind":"bearer","version":1,"versions":1,"key_version":1,"first":"0001-01-01T00:00:00Z","created":"0001-01-01T00:00:00Z","expires":"2100-01-01T00:00:00Z"}
 }
 
 // A revocation stops the clients that are in use, at their next request.

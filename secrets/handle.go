@@ -28,9 +28,14 @@ func (h Handle) covers() error {
 }
 
 // begin is where each use begins: nothing is signed, sent or dialled before it
-// agrees. What is one word: http, sign, hmac, jwt, imap or smtp.
-func (h Handle) begin(ctx context.Context, _ string) error {
-	if err := h.covers(); err != nil {
+// agrees. It records who uses which secret, on whose behalf and for what, and
+// refuses without the record. What is one word: http, sign, hmac, jwt, imap or
+// smtp.
+func (h Handle) begin(ctx context.Context, what string) error {
+	if h.h == nil {
+		return fmt.Errorf("secrets: zero handle: %w", authz.ErrDenied)
+	}
+	if err := h.h.safe.must(ctx, h.h.g, "secrets.use", h.h.ref.Resource(), what); err != nil {
 		return err
 	}
 	return h.h.safe.live(ctx, h.h.ref, h.h.version)
@@ -41,22 +46,6 @@ func (h Handle) pinned(version uint64) Handle {
 	p := *h.h
 	p.version = version
 	return Handle{&p}
-}
-
-// live refuses a secret that was revoked, or replaced since the version was opened.
-func (s *Safe) live(ctx context.Context, ref Ref, version uint64) error {
-	r, err := s.store.Load(ctx, ref.String())
-	switch {
-	case err != nil:
-		return fmt.Errorf("secrets: use %s: %w", ref, err)
-	case r.Revoked:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrNotFound)
-	case version != 0 && r.Version != version:
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrConflict)
-	case !r.Expires.IsZero() && !s.now().Before(r.Expires):
-		return fmt.Errorf("secrets: use %s: %w", ref, ErrExpired)
-	}
-	return nil
 }
 
 // String names the secret.

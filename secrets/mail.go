@@ -63,7 +63,7 @@ func (h Handle) mail(ctx context.Context, p MailPolicy, what string) (Handle, ma
 	if _, err := p.host(); err != nil {
 		return Handle{}, mailLogin{}, err
 	}
-	c, version, err := h.h.safe.use(ctx, h.h.ref)
+	c, version, err := h.h.safe.use(ctx, h.h.g, "secrets.use", h.h.ref)
 	if err != nil {
 		return Handle{}, mailLogin{}, err
 	}

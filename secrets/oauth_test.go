@@ -254,11 +254,11 @@ func (l *link) clean(t testing.TB, seen ...any) {
 	}
 	rows, err := l.store.List(context.Background(), "", "", 100)
 	require.NoError(t, err)
-	for _, r := range rows {
-		r, err = l.store.Load(context.Background(), r.Name)
+	for _, e := range rows {
+		r, err := l.store.Load(context.Background(), e.Tenant, e.Name, 0)
 		require.NoError(t, err)
-		if how := c.in(fmt.Appendf(nil, "%s %q", r.Sealed, r.Name)); how != "" {
-			t.Errorf("row %s shows a secret (%s)", r.Name, how)
+		if how := c.in(fmt.Appendf(nil, "%s %s %s %+v", r.Tenant.HeadKey, r.Version.Wrap, r.Version.Body, r)); how != "" {
+			t.Errorf("row %s shows a secret (%s)", e.Name, how)
 		}
 	}
 }
@@ -700,13 +700,13 @@ type frozen struct {
 	after int
 }
 
-func (f *frozen) Save(ctx context.Context, r secrets.Row, ifVersion uint64) error {
+func (f *frozen) Save(ctx context.Context, h secrets.Head, v *secrets.Version, generation uint32) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.after--; f.after < 0 {
 		return errors.New("frozen")
 	}
-	return f.Store.Save(ctx, r, ifVersion)
+	return f.Store.Save(ctx, h, v, generation)
 }
 
 // A secret that is put again for another provider takes no tokens along.

@@ -141,8 +141,8 @@ func TestAgainstOIDCProvider(t *testing.T) {
 	rows, err := w.store.List(t.Context(), "", "", 100)
 	require.NoError(t, err)
 	for _, r := range rows {
-		r, err := w.store.Load(t.Context(), r.Name)
+		row, err := w.store.Load(t.Context(), r.Tenant, r.Name, 0)
 		require.NoError(t, err)
-		seen.check(t, r.Name, bytes.Join([][]byte{r.Sealed, []byte(r.Name)}, nil))
+		seen.check(t, r.Name, bytes.Join([][]byte{row.Tenant.HeadKey, row.Version.Wrap, row.Version.Body, []byte(r.Name)}, nil))
 	}
 }

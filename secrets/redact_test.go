@@ -140,7 +140,7 @@ func fill(t *testing.T) *filled {
 		d, err := w.safe.Describe(t.Context(), w.grant(t, "user:idp/admin", "secrets.describe", ref.Resource()), ref)
 		require.NoError(t, err)
 		f.values[name+" description"] = d
-		r, err := store.Load(t.Context(), ref.String())
+		r, err := store.Load(t.Context(), "acme", ref.String(), 0)
 		require.NoError(t, err)
 		f.values[name+" row"] = r
 		// The same values where they do not fit, and over a store that is down.

@@ -42,3 +42,16 @@ func (r Ref) tenant() string {
 	}
 	return parts[1]
 }
+
+// ParseRef reads what Ref.String wrote.
+func ParseRef(s string) (Ref, error) {
+	at, err := authz.ParseResource(s)
+	if err != nil {
+		return Ref{}, fmt.Errorf("secrets: ref: %w", err)
+	}
+	n := at.Segments()
+	if len(n) < 4 || n[0] != "tenants" || n[len(n)-2] != "secrets" || at.String() != s {
+		return Ref{}, fmt.Errorf("secrets: ref: want OWNER/secrets/NAME")
+	}
+	return Ref{at}, nil
+}

@@ -220,8 +220,8 @@ func TestTheValueIsCleared(t *testing.T) {
 // forgetful does not find what it has.
 type forgetful struct{ secrets.Store }
 
-func (forgetful) Load(context.Context, string) (secrets.Row, error) {
-	return secrets.Row{}, secrets.ErrNotFound
+func (f forgetful) Load(ctx context.Context, tenant, _ string, version uint64) (secrets.Record, error) {
+	return f.Store.Load(ctx, tenant, "", version)
 }
 
 // sealedKeeper is a Keeper that cannot be reached.
@@ -265,8 +265,7 @@ func TestPutRefuses(t *testing.T) {
 	} {
 		err := w.safe.Put(t.Context(), g, ref, []byte(c.value), c.o)
 		require.ErrorContains(t, err, c.want, name)
-		_, err = w.store.Load(t.Context(), ref.String())
-		require.ErrorIs(t, err, secrets.ErrNotFound, name)
+		require.Zero(t, w.record(t, ref).Head, name)
 	}
 }
 
@@ -286,21 +285,24 @@ func TestLifeOfASecret(t *testing.T) {
 	w.put(t, ref, "one", basic("ana"))
 	d, err := describe()
 	require.NoError(t, err)
-	require.Equal(t, secrets.Description{Ref: ref.String(), Kind: secrets.Basic, Version: 1, Created: first}, d)
+	require.Equal(t, secrets.Description{Ref: ref.String(), Kind: secrets.Basic, Version: 1, Versions: 1, KeyVersion: 1, First: first, Created: first}, d)
 	w.clock.add(time.Minute)
 	o := bearer()
 	o.Expires = first.Add(time.Hour + 300*time.Millisecond)
 	w.put(t, ref, "two", o)
 	d, err = describe()
 	require.NoError(t, err)
-	require.Equal(t, secrets.Description{Ref: ref.String(), Kind: secrets.Bearer, Version: 2, Created: first.Add(time.Minute), Expires: first.Add(time.Hour)}, d)
+	require.Equal(t, secrets.Description{Ref: ref.String(), Kind: secrets.Bearer, Version: 2, Versions: 2, KeyVersion: 1, First: first, Created: first.Add(time.Minute), Expires: first.Add(time.Hour)}, d)
+	require.Equal(t, "tenants/acme/users/7f3a", d.Owner())
 	w.revoke(t, ref)
 	d, err = describe()
 	require.NoError(t, err)
 	require.True(t, d.Revoked)
-	r, err := w.store.Load(t.Context(), ref.String())
+	require.Zero(t, w.record(t, ref).Version, "what is revoked is gone, not hidden")
+	n, err := w.store.Count(t.Context(), "acme", secrets.AllKeys)
 	require.NoError(t, err)
-	require.Empty(t, r.Sealed, "what is revoked is gone, not hidden")
+	require.Zero(t, n)
+	w.revoke(t, ref)
 	w.put(t, ref, "three", bearer())
 	srv := newServer(t, nil)
 	_, err = get(t, w.client(t, ref, srv.policy()), srv.URL)
@@ -314,10 +316,9 @@ func TestInventory(t *testing.T) {
 	for i := range 450 { // more than two pages
 		ref := newRef(t, "tenants/acme", fmt.Sprintf("s%03d", i))
 		want = append(want, ref.String())
-		require.NoError(t, w.store.Save(t.Context(), secrets.Row{Name: ref.String(), Tenant: "acme", Kind: secrets.Basic, Version: 1}, 0))
+		w.put(t, ref, "value", bearer())
 	}
-	require.NoError(t, w.store.Save(t.Context(), secrets.Row{Name: "tenants/acme2/secrets/x", Tenant: "acme2", Version: 1}, 0))
-	require.NoError(t, w.store.Save(t.Context(), secrets.Row{Name: "tenants/beta/secrets/x", Tenant: "beta", Version: 1}, 0))
+	w.put(t, newRef(t, "tenants/beta", "x"), "value", bearer())
 	owner := authztest.Resource(t, "tenants/acme")
 	g := w.grant(t, "user:idp/admin", "secrets.describe", owner)
 	var got []string
@@ -349,44 +350,57 @@ func TestRowsOpenOnlyWhereTheyBelong(t *testing.T) {
 	a, b, beta := newRef(t, "tenants/acme", "a"), newRef(t, "tenants/acme", "b"), newRef(t, "tenants/beta", "a")
 	expires := bearer()
 	expires.Expires = w.clock.now().Add(time.Hour)
-	w.put(t, a, "old", bearer())
-	old, err := w.store.Load(t.Context(), a.String())
-	require.NoError(t, err)
+	w.put(t, a, "old", expires)
+	old := w.record(t, a)
 	w.put(t, a, "value-a", expires)
-	w.put(t, b, "value-b", expires)
-	w.put(t, b, "value-b", expires)
-	w.put(t, beta, "value-beta", expires)
-	w.put(t, beta, "value-beta", expires)
-	row := func(r secrets.Ref) secrets.Row {
-		out, err := w.store.Load(t.Context(), r.String())
-		require.NoError(t, err)
-		return out
+	for _, r := range []secrets.Ref{b, beta} {
+		w.put(t, r, "old", expires)
+		w.put(t, r, "value-"+r.String(), expires)
 	}
-	good, fromB, fromBeta := row(a), row(b), row(beta)
+	good, fromB, fromBeta := w.record(t, a), w.record(t, b), w.record(t, beta)
 	for name, c := range map[string]struct {
-		change func(*secrets.Row)
+		change func(*secrets.Record)
 		want   error
 	}{
-		"untouched":            {func(*secrets.Row) {}, nil},
-		"another ref's":        {func(r *secrets.Row) { r.Sealed = fromB.Sealed }, secrets.ErrTampered},
-		"another ref's row":    {func(r *secrets.Row) { *r = fromB }, secrets.ErrTampered},
-		"another tenant's":     {func(r *secrets.Row) { r.Sealed = fromBeta.Sealed }, secrets.ErrTampered},
-		"named for a tenant":   {func(r *secrets.Row) { r.Sealed, r.Tenant = fromBeta.Sealed, "beta" }, secrets.ErrTampered},
-		"an old version's":     {func(r *secrets.Row) { r.Sealed = old.Sealed }, secrets.ErrTampered},
-		"version":              {func(r *secrets.Row) { r.Version = 7 }, secrets.ErrTampered},
-		"kind":                 {func(r *secrets.Row) { r.Kind = secrets.Basic }, secrets.ErrTampered},
-		"no kind":              {func(r *secrets.Row) { r.Kind = "" }, secrets.ErrTampered},
-		"longer life":          {func(r *secrets.Row) { r.Expires = r.Expires.Add(time.Second) }, secrets.ErrTampered},
-		"endless life":         {func(r *secrets.Row) { r.Expires = time.Time{} }, secrets.ErrTampered},
-		"nothing":              {func(r *secrets.Row) { r.Sealed = nil }, secrets.ErrTampered},
-		"format of the future": {func(r *secrets.Row) { r.Sealed[0] = 2 }, secrets.ErrFormat},
-		"suite of the future":  {func(r *secrets.Row) { r.Sealed[1] = 2 }, secrets.ErrFormat},
-		"unknown key":          {func(r *secrets.Row) { r.Sealed[5] ^= 1 }, secrets.ErrTampered},
-		"unknown key version":  {func(r *secrets.Row) { r.Sealed[21] ^= 1 }, secrets.ErrTampered},
-		"revoked mark taken":   {func(r *secrets.Row) { r.Revoked, r.Sealed = false, nil }, secrets.ErrTampered},
+		"untouched":             {func(*secrets.Record) {}, nil},
+		"the last use":          {func(r *secrets.Record) { r.Head.LastUse = w.clock.now() }, nil},
+		"another ref's content": {func(r *secrets.Record) { r.Version.Wrap, r.Version.Body = fromB.Version.Wrap, fromB.Version.Body }, secrets.ErrTampered},
+		"another ref's body":    {func(r *secrets.Record) { r.Version.Body = fromB.Version.Body }, secrets.ErrTampered},
+		"another ref's version": {func(r *secrets.Record) { r.Version = fromB.Version }, secrets.ErrTampered},
+		"another ref's rows":    {func(r *secrets.Record) { *r = fromB }, secrets.ErrTampered},
+		"another ref's MAC":     {func(r *secrets.Record) { r.Head.MAC = fromB.Head.MAC }, secrets.ErrTampered},
+		"another tenant's":      {func(r *secrets.Record) { r.Version.Wrap, r.Version.Body = fromBeta.Version.Wrap, fromBeta.Version.Body }, secrets.ErrTampered},
+		"another tenant's rows": {func(r *secrets.Record) { *r = fromBeta }, secrets.ErrTampered},
+		"another tenant's row":  {func(r *secrets.Record) { r.Tenant = fromBeta.Tenant }, secrets.ErrTampered},
+		"its name on the row":   {func(r *secrets.Record) { r.Tenant = fromBeta.Tenant; r.Tenant.Name = "acme" }, secrets.ErrTampered},
+		"no tenant":             {func(r *secrets.Record) { r.Tenant = secrets.Tenant{} }, secrets.ErrTampered},
+		"an old version":        {func(r *secrets.Record) { r.Version = old.Version }, secrets.ErrTampered},
+		"an old head":           {func(r *secrets.Record) { r.Head = old.Head }, secrets.ErrTampered},
+		"both":                  {func(r *secrets.Record) { r.Head, r.Version = old.Head, old.Version }, secrets.ErrTampered},
+		"the newer one hidden":  {func(r *secrets.Record) { r.Version = secrets.Version{}; r.Newest = 1 }, secrets.ErrTampered},
+		"no version":            {func(r *secrets.Record) { r.Version = secrets.Version{} }, secrets.ErrTampered},
+		"no head":               {func(r *secrets.Record) { r.Head = secrets.Head{} }, secrets.ErrNotFound},
+		"revision":              {func(r *secrets.Record) { r.Head.Revision = 7 }, secrets.ErrTampered},
+		"revoked":               {func(r *secrets.Record) { r.Head.Revoked = true }, secrets.ErrTampered},
+		"kind":                  {func(r *secrets.Record) { r.Head.Kind, r.Version.Kind = secrets.Basic, secrets.Basic }, secrets.ErrTampered},
+		"no kind":               {func(r *secrets.Record) { r.Head.Kind = "" }, secrets.ErrTampered},
+		"scope":                 {func(r *secrets.Record) { r.Head.Scope = "all" }, secrets.ErrTampered},
+		"due":                   {func(r *secrets.Record) { r.Head.Due = w.clock.now() }, secrets.ErrTampered},
+		"longer life":           {func(r *secrets.Record) { r.Head.Expires = r.Head.Expires.Add(time.Second) }, secrets.ErrTampered},
+		"endless life":          {func(r *secrets.Record) { r.Head.Expires = time.Time{} }, secrets.ErrTampered},
+		"life of the version":   {func(r *secrets.Record) { r.Version.Expires = time.Time{} }, secrets.ErrTampered},
+		"age of the version":    {func(r *secrets.Record) { r.Version.Created = r.Version.Created.Add(time.Second) }, secrets.ErrTampered},
+		"nothing":               {func(r *secrets.Record) { r.Version.Wrap, r.Version.Body = nil, nil }, secrets.ErrTampered},
+		"format of the future":  {func(r *secrets.Record) { r.Version.Wrap[0] = 2 }, secrets.ErrFormat},
+		"suite of the future":   {func(r *secrets.Record) { r.Version.Wrap[1] = 2 }, secrets.ErrFormat},
+		"unknown key":           {func(r *secrets.Record) { r.Version.Wrap[5] ^= 1 }, secrets.ErrTampered},
+		"unknown key version":   {func(r *secrets.Record) { r.Version.Wrap[21] ^= 2; r.Version.KeyVersion ^= 2 }, secrets.ErrTampered},
+		"column of the key":     {func(r *secrets.Record) { r.Version.KeyVersion++ }, secrets.ErrTampered},
+		"generation":            {func(r *secrets.Record) { r.Tenant.Generation = 2 }, secrets.ErrTampered},
+		"marked as erased":      {func(r *secrets.Record) { r.Tenant.Erased = w.clock.now() }, secrets.ErrErased},
 	} {
 		r := good
-		r.Sealed = bytes.Clone(good.Sealed)
+		r.Version.Wrap, r.Version.Body = bytes.Clone(good.Version.Wrap), bytes.Clone(good.Version.Body)
 		c.change(&r)
 		safe := w.open(t, w.keys, w.keys, one{w.store, r})
 		h, err := safe.Handle(w.grant(t, "service:conn", "secrets.use", a.Resource()), a)
@@ -414,13 +428,58 @@ func TestRowsOpenOnlyWhereTheyBelong(t *testing.T) {
 	require.ErrorIs(t, err, secrets.ErrTampered)
 }
 
-// one is a Store that always finds the same row.
-type one struct {
-	secrets.Store
-	r secrets.Row
+// What was seen once is not taken back: rows of yesterday, put back whole, are
+// right in every MAC and refused by whoever saw those of today.
+func TestARollbackOfRowsIsSeen(t *testing.T) {
+	w := newWorld(t)
+	ref := newRef(t, "tenants/acme", "crm")
+	w.put(t, ref, "old", bearer())
+	old := w.record(t, ref)
+	rows := &replaying{Store: w.store}
+	safe := w.open(t, w.keys, w.keys, rows)
+	use := func() error {
+		h, err := safe.Handle(w.grant(t, "service:conn", "secrets.use", ref.Resource()), ref)
+		require.NoError(t, err)
+		_, err = h.HTTPClient(t.Context(), secrets.ClientPolicy{Origin: "https://x.example"})
+		return err
+	}
+	w.put(t, ref, "new", bearer())
+	require.NoError(t, use())
+	for _, r := range []secrets.Record{old, {Tenant: old.Tenant}} {
+		rows.r = &r
+		require.ErrorIs(t, use(), secrets.ErrTampered)
+	}
+	rows.r = nil
+	require.NoError(t, use())
+	_, err := w.safe.RotateTenant(t.Context(), w.grant(t, "service:custodian", "secrets.rotate", authztest.Resource(t, "tenants/acme")), authztest.Resource(t, "tenants/acme"))
+	require.NoError(t, err)
+	require.NoError(t, use())
+	now := w.record(t, ref)
+	now.Tenant = old.Tenant
+	rows.r = &now
+	require.ErrorIs(t, use(), secrets.ErrTampered, "nor a rotation")
 }
 
-func (o one) Load(context.Context, string) (secrets.Row, error) { return o.r, nil }
+// replaying is a Store whose rows somebody put back.
+type replaying struct {
+	secrets.Store
+	r *secrets.Record
+}
+
+func (p *replaying) Load(ctx context.Context, tenant, name string, version uint64) (secrets.Record, error) {
+	if p.r != nil {
+		return *p.r, nil
+	}
+	return p.Store.Load(ctx, tenant, name, version)
+}
+
+// one is a Store that always finds the same rows.
+type one struct {
+	secrets.Store
+	r secrets.Record
+}
+
+func (o one) Load(context.Context, string, string, uint64) (secrets.Record, error) { return o.r, nil }
 
 func TestKeeperOutage(t *testing.T) {
 	w := newWorld(t)
@@ -464,15 +523,20 @@ func TestTenantKeysAreKeptForAWhile(t *testing.T) {
 		use()
 	}
 	require.Equal(t, 1, k.n)
-	w.clock.add(5 * time.Minute)
-	use()
+	for range 4 {
+		w.clock.add(time.Minute)
+		use()
+	}
 	require.Equal(t, 1, k.n)
-	w.clock.add(time.Second)
+	w.clock.add(time.Minute)
 	use()
-	require.Equal(t, 2, k.n)
+	require.Equal(t, 2, k.n, "five minutes old")
+	w.clock.add(time.Minute + time.Second)
+	use()
+	require.Equal(t, 3, k.n, "idle for a minute")
 	require.NoError(t, safe.Close())
 	use()
-	require.Equal(t, 3, k.n, "closing forgets")
+	require.Equal(t, 4, k.n, "closing forgets")
 }
 
 // Many Puts at once, through two Safes as two processes have them: each one
@@ -497,9 +561,9 @@ func TestConcurrentPuts(t *testing.T) {
 		require.ErrorIs(t, err, secrets.ErrConflict)
 	}
 	require.NotZero(t, ok)
-	r, err := w.store.Load(t.Context(), ref.String())
-	require.NoError(t, err)
-	require.Equal(t, ok, r.Version)
+	r := w.record(t, ref)
+	require.Equal(t, ok, r.Head.Current)
+	require.Equal(t, ok, r.Head.Revision)
 	ks, err := w.keys.Keys(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Len(t, ks, 1)

@@ -13,7 +13,7 @@ func (h Handle) opened(ctx context.Context, what string, kinds ...Kind) (*materi
 	if err := h.begin(ctx, what); err != nil {
 		return nil, err
 	}
-	c, _, err := h.h.safe.use(ctx, h.h.ref)
+	c, _, err := h.h.safe.use(ctx, h.h.g, "secrets.use", h.h.ref)
 	if err != nil {
 		return nil, err
 	}

@@ -117,6 +117,17 @@ func (t *tokens) take(r Ref) (out []token, roots *x509.CertPool) {
 
 func (t *tokens) drop(r Ref) { t.take(r) }
 
+// dropTenant drops the tokens of every secret of a tenant.
+func (t *tokens) dropTenant(tenant string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k := range t.m {
+		if k.ref.tenant() == tenant {
+			delete(t.m, k)
+		}
+	}
+}
+
 // forget drops all tokens, after the exchanges that are under way have ended:
 // what a provider has just rotated must be stored.
 func (t *tokens) forget() {

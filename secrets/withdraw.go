@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/lockkeeper/lockkeeper/authz"
 )
 
 // ErrNotWithdrawn means that a secret was revoked here, and that the provider of
@@ -15,18 +17,18 @@ import (
 // until it ends by itself.
 var ErrNotWithdrawn = errors.New("secrets: revoked here, the provider did not confirm")
 
-// withdraw takes away the tokens of a secret that is about to be revoked. What
-// it returns tells the provider, once the secret is revoked.
-func (s *Safe) withdraw(ctx context.Context, ref Ref) (tell func(context.Context) error, err error) {
+// withdraw opens a secret that is about to be revoked. What it returns takes away
+// its tokens, once the secret is revoked, and tells the provider.
+func (s *Safe) withdraw(ctx context.Context, g authz.Grant, ref Ref) (tell func(context.Context) error) {
 	m := &material{}
-	if c, _, err := s.use(ctx, ref); err == nil { // what does not open is revoked all the same
+	if c, _, err := s.use(ctx, g, "secrets.revoke", ref); err == nil { // what does not open is revoked all the same
 		m = c.open()
 	}
-	st, err := s.dropConsent(ctx, ref)
-	if err != nil {
-		return nil, fmt.Errorf("secrets: revoke %s: %w", ref, err)
-	}
 	return func(ctx context.Context) error {
+		st, err := s.dropConsent(ctx, ref)
+		if err != nil {
+			return fmt.Errorf("secrets: revoke %s: its tokens: %w", ref, err)
+		}
 		cached, roots := s.tokens.take(ref)
 		if m.scheme.RevokeURL == "" {
 			return nil
@@ -48,7 +50,7 @@ func (s *Safe) withdraw(ctx context.Context, ref Ref) (tell func(context.Context
 			}
 		}
 		return nil
-	}, nil
+	}
 }
 
 // giveBack tells a provider that a token is over, even if the caller has left.

@@ -55,7 +55,8 @@ func newWorld(t testing.TB, lines ...string) *world {
 	t.Helper()
 	if lines == nil {
 		lines = []string{"allow user:idp/admin role:tenant-admin tenants/acme", "allow service:conn role:connection tenants/acme",
-			"allow user:idp/admin role:tenant-admin tenants/beta", "allow service:conn role:connection tenants/beta"}
+			"allow user:idp/admin role:tenant-admin tenants/beta", "allow service:conn role:connection tenants/beta",
+			"allow service:custodian role:custodian tenants", "allow service:second role:custodian tenants"}
 	}
 	w := &world{clock: newClock(), store: &secrets.Memory{}, path: filepath.Join(t.TempDir(), "keyring")}
 	w.World = authztest.NewAt(t, w.clock.now, lines...)
@@ -73,6 +74,14 @@ func (w *world) open(t testing.TB, k secrets.Keeper, ks secrets.KeyStore, s secr
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, safe.Close()) })
 	return safe
+}
+
+// record is what the store has of a secret.
+func (w *world) record(t testing.TB, ref secrets.Ref) secrets.Record {
+	t.Helper()
+	r, err := w.store.Load(context.Background(), ref.Resource().Segments()[1], ref.String(), 0)
+	require.NoError(t, err)
+	return r
 }
 
 func (w *world) grant(t testing.TB, who, perm string, on authz.Resource) authz.Grant {

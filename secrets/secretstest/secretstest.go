@@ -5,10 +5,8 @@ package secretstest
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -267,146 +265,6 @@ func RunKeyStore(t *testing.T, newStore func(t *testing.T) secrets.KeyStore) {
 		ks, err := s.Keys(t.Context(), "acme")
 		require.NoError(t, err)
 		require.Equal(t, []secrets.WrappedKey{key(1, byte(won+1))}, ks)
-	})
-}
-
-// RunStore tests a Store. Each call of newStore returns an empty one.
-func RunStore(t *testing.T, newStore func(t *testing.T) secrets.Store) {
-	row := func(name string, version uint64) secrets.Row {
-		return secrets.Row{Name: name, Tenant: "acme", Kind: secrets.Basic, Version: version, Created: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
-			Expires: time.Date(2027, 2, 3, 4, 5, 6, 0, time.UTC), Sealed: []byte{1, 0, 0xff, byte(version)}}
-	}
-	const name = "tenants/acme/secrets/crm"
-	load := func(t *testing.T, s secrets.Store, name string) secrets.Row {
-		t.Helper()
-		r, err := s.Load(t.Context(), name)
-		require.NoError(t, err)
-		r.Created, r.Expires = r.Created.UTC(), r.Expires.UTC()
-		return r
-	}
-	t.Run("what is not there", func(t *testing.T) {
-		s := newStore(t)
-		_, err := s.Load(t.Context(), name)
-		require.ErrorIs(t, err, secrets.ErrNotFound)
-		require.ErrorIs(t, s.Save(t.Context(), row(name, 2), 1), secrets.ErrConflict)
-		_, err = s.Load(t.Context(), name)
-		require.ErrorIs(t, err, secrets.ErrNotFound)
-		rows, err := s.List(t.Context(), "", "", 10)
-		require.NoError(t, err)
-		require.Empty(t, rows)
-	})
-	t.Run("keeps every field", func(t *testing.T) {
-		s := newStore(t)
-		require.NoError(t, s.Save(t.Context(), row(name, 1), 0))
-		require.Equal(t, row(name, 1), load(t, s, name))
-		// And every field may become its zero.
-		bare := secrets.Row{Name: name, Tenant: "acme", Kind: secrets.Bearer, Version: 2, Created: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), Revoked: true}
-		require.NoError(t, s.Save(t.Context(), bare, 1))
-		got := load(t, s, name)
-		require.Empty(t, got.Sealed)
-		got.Sealed = nil
-		require.Equal(t, bare, got)
-		require.True(t, got.Expires.IsZero())
-		require.NoError(t, s.Save(t.Context(), row(name, 3), 2), "and back")
-		require.Equal(t, row(name, 3), load(t, s, name))
-	})
-	t.Run("keeps large and binary content", func(t *testing.T) {
-		s := newStore(t)
-		r := row(name, 1)
-		r.Sealed = bytes.Repeat([]byte{0, '\'', '"', 0xff, '\n'}, (secrets.MaxValue+70_000)/5)
-		require.NoError(t, s.Save(t.Context(), r, 0))
-		require.True(t, bytes.Equal(r.Sealed, load(t, s, name).Sealed))
-	})
-	t.Run("saves only over the version that was read", func(t *testing.T) {
-		s := newStore(t)
-		require.NoError(t, s.Save(t.Context(), row(name, 1), 0))
-		require.ErrorIs(t, s.Save(t.Context(), row(name, 1), 0), secrets.ErrConflict, "it is there already")
-		require.NoError(t, s.Save(t.Context(), row(name, 2), 1))
-		for _, v := range []uint64{0, 1, 3, 1 << 40} {
-			other := row(name, v+1)
-			other.Sealed = []byte("not this")
-			require.ErrorIs(t, s.Save(t.Context(), other, v), secrets.ErrConflict, "over %d", v)
-			require.Equal(t, row(name, 2), load(t, s, name))
-		}
-	})
-	t.Run("shares no memory with its callers", func(t *testing.T) {
-		s := newStore(t)
-		r := row(name, 1)
-		require.NoError(t, s.Save(t.Context(), r, 0))
-		clear(r.Sealed)
-		clear(load(t, s, name).Sealed)
-		require.Equal(t, row(name, 1), load(t, s, name))
-	})
-	t.Run("names are exact", func(t *testing.T) {
-		s := newStore(t)
-		names := []string{name, "tenants/ACME/secrets/crm", "tenants/acme/secrets/CRM", name + "x", "tenants/acme/secrets/%27%3B--", "tenants/acme/secrets/c_m", "tenants/acme/secrets/c%25m"}
-		for i, n := range names {
-			r := row(n, 1)
-			r.Sealed = []byte{byte(i)}
-			require.NoError(t, s.Save(t.Context(), r, 0), n)
-		}
-		for i, n := range names {
-			require.Equal(t, []byte{byte(i)}, load(t, s, n).Sealed, n)
-		}
-	})
-	t.Run("lists by prefix, in pages", func(t *testing.T) {
-		s := newStore(t)
-		save := func(name string) { require.NoError(t, s.Save(t.Context(), row(name, 1), 0)) }
-		var want []string
-		for i := range 25 {
-			want = append(want, fmt.Sprintf("tenants/acme/secrets/s%02d", i))
-			save(want[i])
-			// Names that a careless match would take for the prefix, enough to fill pages.
-			save(fmt.Sprintf("tenants/ACME/secrets/s%02d", i))
-			save(fmt.Sprintf("tenants/acme2/secrets/s%02d", i))
-			save(fmt.Sprintf("tenants/acm%%65/secrets/s%02d", i))
-			save(fmt.Sprintf("tenants/a_me/secrets/s%02d", i))
-		}
-		for _, size := range []int{1, 7, 25, 26, 1000} {
-			var got []string
-			for after := ""; ; {
-				rows, err := s.List(t.Context(), "tenants/acme/", after, size)
-				require.NoError(t, err)
-				require.LessOrEqual(t, len(rows), size)
-				for _, r := range rows {
-					require.Nil(t, r.Sealed, "a listing has no content")
-					full := row(r.Name, 1)
-					full.Sealed = nil
-					r.Created, r.Expires = r.Created.UTC(), r.Expires.UTC()
-					require.Equal(t, full, r)
-					got = append(got, r.Name)
-				}
-				if len(rows) == 0 {
-					break
-				}
-				after = rows[len(rows)-1].Name
-			}
-			require.Equal(t, want, got, "pages of %d", size)
-		}
-		for prefix, n := range map[string]int{"tenants/a_me/": 25, "tenants/acm%65/": 25, "tenants/acm_/": 0, "tenants/%/": 0, "tenants/": 125, `tenants\`: 0, "": 125} {
-			rows, err := s.List(t.Context(), prefix, "", 1000)
-			require.NoError(t, err)
-			require.Len(t, rows, n, prefix)
-			require.True(t, slices.IsSortedFunc(rows, func(a, b secrets.Row) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) }))
-		}
-		for _, limit := range []int{0, -1} {
-			rows, err := s.List(t.Context(), "tenants/acme/", "", limit)
-			require.NoError(t, err)
-			require.Empty(t, rows)
-		}
-	})
-	t.Run("one of many wins", func(t *testing.T) {
-		s := newStore(t)
-		for version := uint64(1); version <= 3; version++ {
-			won := winners(t, together(8, func(i int) error {
-				r := row(name, version)
-				r.Sealed = []byte{byte(i)}
-				return s.Save(t.Context(), r, version-1)
-			}))
-			r := load(t, s, name)
-			require.Equal(t, []byte{byte(won)}, r.Sealed)
-			require.Equal(t, version, r.Version)
-		}
 	})
 }
 
