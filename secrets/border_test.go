@@ -83,6 +83,12 @@ var allowed = map[string]string{
 	"secrets.Failure": "names and errors", "secrets.JobOptions": "the caller's", "secrets.Certificate": "digests of names and counts", "secrets.Certificate.Mark": "a digest of it",
 	"secrets.Tombstone": "names", "secrets.Tombstones": "names", "secrets.Bury": "names", "secrets.Safe.ListAfter": "names",
 
+	"secrets.Finding": "names, and what is wrong with them", "secrets.Finding.String": "the same",
+	"secrets.Item": "the caller's own way to a value", "secrets.FromEnvironment": "a value of the process's own environment, before it is one of ours",
+	"secrets.NewRecoveryKey":    "a new key for exports, for its holder to keep elsewhere; it opens nothing that is stored",
+	"secrets.Safe.Export":       "takes a public key, and writes what is sealed to it",
+	"secrets.Safe.ImportExport": "is given the private key by its holder, and reads with it",
+
 	"connectors.Call.Client": "the client of HTTPClient, until the verb returns",
 	"connectors.Call.Dial":   "the connection of DialIMAP, until the verb returns",
 }
@@ -398,6 +404,7 @@ var plain = map[string]string{
 	"Scheme": "not secret", "Recipe": "not secret", "Legacy": "not secret", "PutOptions": "not secret", "Options": "not secret", "ClientPolicy": "not secret", "MailPolicy": "not secret",
 	"Description": "what may be known", "VersionInfo": "what may be known", "Certificate": "digests", "Tombstone": "names", "Failure": "names", "Progress": "numbers", "job": "names",
 	"place": "names", "Ref": "a name", "handle": "names", "wire": "names", "wires": "functions only", "line": "functions only", "tokenKey": "names",
+	"Finding": "names", "Item": "the caller's own function", "exported": "names",
 	"refusal": "a code of the standards", "lost": "an error", "said": "our own words", "imapNo": "two verdicts", "plainContext": "deadlines",
 }
 

@@ -189,6 +189,54 @@ func (*tokens) MarshalText() ([]byte, error) { return nil, ErrSecret }
 // GobEncode returns ErrSecret.
 func (*tokens) GobEncode() ([]byte, error) { return nil, ErrSecret }
 
+// Format prints no content.
+func (*headKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "head key") }
+
+// LogValue logs no content.
+func (*headKey) LogValue() slog.Value { return slog.StringValue("head key") }
+
+// MarshalText returns ErrSecret.
+func (*headKey) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (*headKey) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
+// Format prints no content.
+func (*keyCache) Format(f fmt.State, _ rune) { fmt.Fprint(f, "key cache") }
+
+// LogValue logs no content.
+func (*keyCache) LogValue() slog.Value { return slog.StringValue("key cache") }
+
+// MarshalText returns ErrSecret.
+func (*keyCache) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (*keyCache) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
+// Format prints no content.
+func (*mac) Format(f fmt.State, _ rune) { fmt.Fprint(f, "mac") }
+
+// LogValue logs no content.
+func (*mac) LogValue() slog.Value { return slog.StringValue("mac") }
+
+// MarshalText returns ErrSecret.
+func (*mac) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (*mac) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
+// Format prints no content.
+func (*scratch) Format(f fmt.State, _ rune) { fmt.Fprint(f, "scratch") }
+
+// LogValue logs no content.
+func (*scratch) LogValue() slog.Value { return slog.StringValue("scratch") }
+
+// MarshalText returns ErrSecret.
+func (*scratch) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (*scratch) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
 // Format prints no content. What a consent has is sealed as JSON, so it has no
 // MarshalText.
 func (consentState) Format(f fmt.State, _ rune) { fmt.Fprint(f, "consent") }
