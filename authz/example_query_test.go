@@ -57,6 +57,7 @@ func ExampleAuthorizer_Roles() {
 	// role:administration 12
 	// role:connection 1
 	// role:crm-user 4
+	// role:custodian 4
 	// role:customer-success 4
 	// role:sales 2
 	// role:support 6
