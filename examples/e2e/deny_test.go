@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"crypto/hpke"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -168,6 +170,23 @@ func effectsOf(t *testing.T, h *house, crm *c4ctest.Server, box *davtest.Server)
 		_, e[permission] = grant(admin, permission, tenant)
 	}
 	_, e["tenants.write"] = grant(who("service:vendor"), "tenants.write", at("tenants"))
+
+	// Whoever keeps the keys. Erasing comes last: nothing is left after it.
+	custodian := who("service:custodian")
+	if g, ok := grant(custodian, "secrets.rotate", tenant); ok {
+		_, err := h.safe.RotateTenant(ctx, g, tenant)
+		e["secrets.rotate"] = err == nil
+	}
+	if g, ok := grant(custodian, "secrets.export", tenant); ok {
+		key, err := hpke.MLKEM768X25519().GenerateKey()
+		require.NoError(t, err)
+		_, err = h.safe.Export(ctx, g, authz.Grant{}, tenant, key.PublicKey(), io.Discard)
+		e["secrets.export"] = err == nil
+	}
+	if g, ok := grant(custodian, "secrets.erase", tenant); ok {
+		_, err := h.safe.Erase(ctx, g, tenant)
+		e["secrets.erase"] = err == nil
+	}
 	return e
 }
 

@@ -86,12 +86,12 @@ func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, er
 	files, options := policy.Files(), &authz.Options{Seed: seed}
 	if s.Audit != nil {
 		options.Audit = s.Audit
-		options.Seed = append(options.Seed, allow("service:vendor", "role:administration", "tenants"))
+		options.Seed = append(options.Seed, allow("service:vendor", "role:administration", "tenants"), allow("service:custodian", "role:custodian", "tenants/acme"))
 	}
 	if s.Deny != "" {
 		files, err = denying(s.Deny)
 		check(err)
-		for _, who := range []string{"service:sync-worker", "service:connections", "service:admin", "service:vendor", "user:idp/ana"} {
+		for _, who := range []string{"service:sync-worker", "service:connections", "service:admin", "service:vendor", "service:custodian", "user:idp/ana"} {
 			d := allow(who, "role:denied", "tenants")
 			d.Effect = authz.Deny
 			options.Seed = append(options.Seed, d)
