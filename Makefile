@@ -7,12 +7,12 @@ TOOL     = $(GO) tool -modfile=.ci/tools/go.mod
 export LOCKKEEPER_REQUIRE = servers
 FUZZTIME ?= 10s
 
-.PHONY: run test deps build lint vuln unit differential e2e fuzz bench tidy
+.PHONY: run test deps build lint vuln unit differential leak e2e fuzz bench tidy
 
 run: ## the example server: https://localhost:8443
 	$(GO) run ./examples/server
 
-test: deps build lint vuln unit differential ## everything, against real servers
+test: deps build lint vuln unit differential leak ## everything, against real servers
 
 deps: ## Debian packages, servers and vendors' clients for tests; the Vault is built once per machine, about ten minutes
 	sh .ci/deps
@@ -40,6 +40,9 @@ unit: ## unit, property, conformance and end-to-end tests, with the race detecto
 
 differential: ## the index against its reference and against another engine, without the race detector for the sake of numbers
 	$(GO) test ./authz -run 'TestDifferential|TestPlainCasbinAgrees' -authz.decisions=20000000 -authz.casbin=1000000 -timeout 30m -v
+
+leak: ## a thousand known secrets through everything that could leak one; with the race detector there are fewer
+	$(GO) test ./secrets -run 'TestNoSecretLeaves' -timeout 20m -v
 
 fuzz: ## each fuzz target for FUZZTIME
 	sh .ci/fuzz $(FUZZTIME)
