@@ -43,7 +43,7 @@ func TestNTLM(t *testing.T) {
 	require.Equal(t, "Ito", got[0].Record.Contact.FamilyName)
 	require.Empty(t, w.x.Unknown())
 
-	wrong := newWorldBy(t, asAna(), ewstest.Options{User: `ACME\other`, NTLM: true}, ntlm(`ACME\svc`))
+	wrong := newWorldBy(t, asAna(), ewstest.Options{User: `ACME\kim`, NTLM: true}, ntlm(`ACME\svc`))
 	_, err = wrong.open().List(t.Context(), connectors.KindContact, "", 10)
 	require.ErrorIs(t, err, connectors.ErrUnauthorized)
 	basic := newWorldBy(t, asAna(), ewstest.Options{User: "svc", NTLM: true}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "svc"} })
