@@ -146,7 +146,9 @@ func mutants() map[string]struct {
 		return func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), page: f} }
 	}
 	answer := func(f func(string, connectors.Written) connectors.Written) func(d connectors.Driver) mutant {
-		return func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), written: f} }
+		return func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), written: f}
+		}
 	}
 	class := func(from, to error) func(d connectors.Driver) mutant {
 		return answer(func(_ string, w connectors.Written) connectors.Written {
