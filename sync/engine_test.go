@@ -144,6 +144,81 @@ func TestCreateKeysComeFromTheGivenRandomness(t *testing.T) {
 	assert.Len(t, w.box.Records(kc), 1)
 }
 
+// A copy that was found after its create was not confirmed may have been edited
+// already: its revision at that time says nothing, and what its user wrote stays.
+// fault: F30
+// evidence: I4
+func TestAnEditOfACopyThatWasFoundLaterIsKept(t *testing.T) {
+	for _, fault := range []mem.Fault{{Verb: "create", After: true}, {Verb: "find"}} {
+		w := newWorld(t, setup{})
+		l := w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+		w.box.Fail(mem.Fault{Verb: "create", After: true}, fault)
+		w.now = w.now.Add(time.Minute)
+		_, _ = w.e.Sync(t.Context(), w.worker, w.p)
+		copied := w.box.Records(kc)[0].ID
+		w.box.Edit(kc, copied, func(r *connectors.Record) { r.Contact.Phone = "1" })
+		w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = "Miller" })
+		w.box.Heal()
+		w.quiet()
+		assert.Equal(t, "1", w.box.Records(kc)[0].Contact.Phone)
+		assert.Equal(t, "Miller", w.crm.Records(kc)[0].Contact.JobTitle)
+		assert.Equal(t, []Code{CodeConflict}, codes(w.issues()))
+	}
+}
+
+// Some systems do not say which revision a write made. What was written is read
+// again, and an edit of the other side is no conflict.
+// evidence: I4
+func TestASystemThatSaysNoRevisionMakesNoConflict(t *testing.T) {
+	w := newWorld(t, setup{box: mem.Options{Silent: true}})
+	l := w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	for _, title := range []string{"Miller", "Baker"} {
+		w.sync()
+		w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = title })
+	}
+	w.quiet()
+	assert.Equal(t, "Baker", w.box.Records(kc)[0].Contact.JobTitle)
+	assert.Empty(t, w.issues())
+	// What its user wrote in between is seen all the same.
+	w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = "Cook" })
+	w.box.Fail(mem.Fault{Verb: "get", Skip: 1})
+	w.sync()
+	w.box.Edit(kc, w.box.Records(kc)[0].ID, func(r *connectors.Record) { r.Contact.Phone = "2" })
+	w.quiet()
+	assert.Equal(t, "2", w.crm.Records(kc)[0].Contact.Phone)
+}
+
+// A new record that cannot be read may be the one that is new on the other side.
+// evidence: I2
+func TestNothingIsCreatedBesideWhatCouldNotBeRead(t *testing.T) {
+	w := newWorld(t, setup{box: mem.Options{Lean: true}})
+	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+	w.sync()
+	assert.Equal(t, []Code{CodeUnread, CodeLater}, codes(w.issues()))
+	w.crm.Add(contact("Bo", "Cole", "bo@x.example"))
+	w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+	w.now = w.now.Add(-50 * time.Second) // before the unreadable one is tried again
+	w.sync()
+	assert.Len(t, w.box.Records(kc), 1, "nor in a round that does not look at it")
+	w.box.Heal()
+	w.quiet()
+	assert.Len(t, w.crm.Records(kc), 2)
+	assert.Len(t, w.box.Records(kc), 2)
+	assert.Empty(t, w.issues())
+
+	// One that stays unreadable does not stop everything for good.
+	w.box.Add(contact("Cy", "Dean", "cy@x.example"))
+	w.crm.Add(contact("Di", "Ende", "di@x.example"))
+	for range 4 {
+		w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+		w.now = w.now.Add(25 * time.Hour)
+		w.sync()
+	}
+	assert.Len(t, w.box.Records(kc), 4)
+}
+
 // feature: F1
 func TestBothWays(t *testing.T) {
 	w := newWorld(t, setup{})

@@ -206,6 +206,11 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 		// Nothing is known of any of them; the next round finds out.
 		return fmt.Errorf("create %s: %w", s, err)
 	}
+	want := make([]*connectors.Record, len(ws))
+	for i := range ws {
+		want[i] = drafts[i].Record
+	}
+	k.learn(ctx, s, res, want)
 	var b Batch
 	var lost []string
 	var stop error
@@ -236,6 +241,37 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
 	return k.settle(ctx, s, lost, ws, drafts)
+}
+
+// learn finds the revisions that a system did not say when it wrote. A record that
+// says something else by now was edited meanwhile, and its revision stays unknown:
+// that counts as changed.
+func (k *kindRound) learn(ctx context.Context, s Side, res []connectors.Written, want []*connectors.Record) {
+	var at []int
+	var ids []string
+	for i, w := range res {
+		if w.Err == nil && w.Rev == "" && w.ID != "" {
+			at, ids = append(at, i), append(ids, w.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	rs, err := k.p.conn(s).Get(ctx, k.kind, ids)
+	if err != nil {
+		return // unknown it stays
+	}
+	var written []connectors.Field
+	for _, f := range k.t.shared {
+		if !k.t.caps[s.at()].Fields[f].ReadOnly {
+			written = append(written, f)
+		}
+	}
+	for n, i := range at {
+		if r := rs[n].Record; r != nil && len(connectors.Diff(r, want[i], written)) == 0 {
+			res[i].Rev = r.Rev
+		}
+	}
 }
 
 // key returns the key under which a record is created: that of an earlier try
@@ -277,7 +313,7 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work
 		b.End = append(b.End, drafts[i].Key)
 		w.u.views[s.at()].id = hits[0].ID
 		l := k.linkOf(w.u, Linked)
-		l.Origin, l.Rev[s.at()] = s.Other(), hits[0].Rev
+		l.Origin, l.Rev[s.at()] = s.Other(), "" // it may have been edited already
 		b.Put = append(b.Put, l)
 		k.solve(&b, w.u)
 		if len(hits) > 1 {
@@ -345,6 +381,11 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			}
 			continue
 		}
+		want := make([]*connectors.Record, len(sel))
+		for i := range sel {
+			want[i] = edits[i].Record
+		}
+		k.learn(ctx, s, res, want)
 		for i, w := range sel {
 			if err := res[i].Err; err != nil {
 				failed[w.u] = true

@@ -148,9 +148,7 @@ func both(l *Link, left, right view, t terms) step {
 	case !left.changed && !right.changed && l.State == Conflicted:
 		return step{why: "still waiting for a person's decision"}
 	case !left.changed && !right.changed:
-		// A create whose answer was lost, found again, and edited since:
-		// the copy was edited.
-		return flow(diff, l.Origin, t, "edited right after it was created")
+		return step{why: "nobody changed it since; the sides differ where one of them keeps nothing else"}
 	case t.rule.Winner == LeftWins:
 		return flow(diff, Right, t, "changed on both sides; the CRM wins")
 	case t.rule.Winner == RightWins:

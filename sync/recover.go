@@ -63,7 +63,9 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 					continue // settled already, perhaps by an earlier round
 				}
 				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
-				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, hits[0].Rev
+				// Nobody knows whether the copy was edited since it was made:
+				// its revision counts as unknown, and the fields are compared.
+				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, ""
 				l.ID[s.Other().at()], l.Rev[s.Other().at()] = in.SourceID, in.Rev
 				b.Put = append(b.Put, l)
 				if len(hits) > 1 {

@@ -447,6 +447,7 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 		return cmp.Or(cmp.Compare(a.views[0].id, b.views[0].id), cmp.Compare(a.views[1].id, b.views[1].id))
 	})
 	steps := make([]step, len(us))
+	unread := k.unread(us)
 	deletes := 0
 	for i, u := range us {
 		if u.trouble != "" {
@@ -454,6 +455,10 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 			continue
 		}
 		steps[i] = k.fit(u, decide(u.link, u.views[0], u.views[1], k.t))
+		if steps[i].op == Create && unread[steps[i].side.at()] {
+			u.detail = "a record there could not be read and may be the same"
+			steps[i] = step{op: Hold, code: CodeLater, why: u.detail}
+		}
 		if steps[i].op == Delete {
 			deletes++
 		}
@@ -484,6 +489,30 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 		}
 	}
 	return steps, plan, nil
+}
+
+// patience is how often an unreadable record is tried while nothing is created
+// beside it.
+const patience = 2
+
+// unread reports for each side whether it has a record without a partner that
+// could not be read lately: it may be the partner of any that is new on the other
+// side, and creating another one would double it.
+func (k *kindRound) unread(us []*unit) (out [2]bool) {
+	seen := map[recordAt]bool{}
+	for _, u := range us {
+		old := k.known(u)
+		for i, v := range u.views {
+			seen[recordAt{Side(i + 1), v.id}] = true
+			out[i] = out[i] || u.link == nil && v.id != "" && v.rec == nil && !v.gone && (old == nil || old.Code != CodeUnread || old.Tries < patience)
+		}
+	}
+	for at, t := range k.open {
+		if t.Code == CodeUnread && t.ID[at.side.Other().at()] == "" && t.Tries <= patience && !seen[at] {
+			out[at.side.at()] = true
+		}
+	}
+	return out
 }
 
 // fit holds what the other side would not take, or must not see.
