@@ -24,7 +24,7 @@ func (w *world) types(t *thing, s *system, r *connectors.Record, f connectors.Fi
 		r.SetText(f, text+"@x.example")
 	case f == connectors.FieldTime:
 		// To the second, and each of them once.
-		a.Start = start.Add(time.Duration(24+w.edits%2000)*time.Hour + time.Duration(w.edits)*time.Second)
+		a.Start = start.Add(time.Duration(60*24+w.edits%2000)*time.Hour + time.Duration(w.edits)*time.Second)
 		a.End = a.Start.Add(time.Hour)
 	case f == connectors.FieldAttendees:
 		keep := a.Attendees[:0:0]

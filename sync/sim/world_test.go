@@ -31,11 +31,12 @@ const (
 	opTakeover           // a second worker does a whole round at the tick; the first one goes on, stale
 	opPlan               // a dry run
 	opRestore            // the state is put back to what it was earlier
+	opExact              // n says what happens, and nothing is drawn
 	ops
 )
 
 func (o op) String() string {
-	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "restore"}[o]
+	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "restore", "exact"}[o]
 }
 
 // step is one thing that happens: between rounds, or with a tick at that call or
@@ -54,8 +55,6 @@ type settings struct {
 	winner  lksync.Winner
 	meeting bool // meetings stand in several synced mailboxes
 	parties bool // meetings made in the CRM have attendees
-	restore bool
-	stall   bool // a worker that was overtaken may stand still for several rounds of the other
 	page    int
 	steps   []step
 }
@@ -129,10 +128,10 @@ type world struct {
 
 	box    int // whose round it is
 	tick   int
+	last   int // ticks of the last round
 	calls  int
 	mids   []step
 	nested bool
-	stale  bool // a worker that was overtaken is at work
 
 	trace  uint64
 	log    []string
@@ -367,8 +366,62 @@ func (w *world) boundary(network bool, op string) (f fault) {
 				f.crash = true
 			}
 		case opTakeover:
-			w.takeover()
+			w.takeover(op)
+		case opExact:
+			f = w.exact(exact(m.n), network, op)
 		}
+	}
+	return f
+}
+
+// exact is one thing that can go wrong at one moment.
+type exact uint64
+
+const (
+	dies exact = iota
+	diesAfter
+	losesReply
+	losesRequest
+	arrivesLate
+	isRefused
+	isOvertaken
+	exacts
+)
+
+func (x exact) String() string {
+	return [...]string{"dies before", "dies after", "loses the reply", "loses the request", "arrives late", "is refused", "is overtaken"}[x]
+}
+
+// exact does one thing at one moment; it returns the fault that is left to do.
+func (w *world) exact(x exact, network bool, op string) (f fault) {
+	w.count.faulty++
+	write := op == "create" || op == "update" || op == "delete"
+	switch x {
+	case dies:
+		w.some(crashes)
+		w.crash("before " + op)
+	case diesAfter:
+		w.some(crashes)
+		f.crash = true // of writes and commits; reading has no effect to die after
+	case losesReply:
+		f.class, f.after = connectors.ErrUnavailable, true
+		if write {
+			f.class = connectors.ErrUnknownOutcome
+		}
+	case losesRequest:
+		f.class = connectors.ErrUnavailable
+		if write {
+			f.class = connectors.ErrUnknownOutcome
+		}
+	case arrivesLate:
+		f.class, f.late = connectors.ErrUnknownOutcome, write
+	case isRefused:
+		f.class = connectors.ErrThrottled
+	case isOvertaken:
+		w.takeover(op)
+	}
+	if !network && f.class != nil {
+		f = fault{class: errDiskFull}
 	}
 	return f
 }
@@ -450,28 +503,32 @@ func (w *world) round(m int, mids []step) (rep lksync.Report, err error) {
 			w.leaks("a plan", a.Left, a.Right, a.Why)
 		}
 		w.hash(uint64(rep.Writes()))
-		w.tick = 0
+		w.last, w.tick = w.tick, 0
 	}()
 	return w.e.Sync(w.ctx, w.a.worker, w.pairs[m])
 }
 
 // takeover lets a second process do a round of the same mailbox while the first
-// one stands still.
-func (w *world) takeover() {
+// one stands still. A request that was about to leave does so soon: nobody can call
+// back what is on its way.
+func (w *world) takeover(op string) {
+	out := op == "create" || op == "update" || op == "delete"
 	w.some(takeovers)
 	w.note("  a second worker takes over")
 	was := w.calls
 	w.nested = true
 	var err error
 	rounds := 1
-	if w.set.stall {
+	if !out {
 		rounds += w.rng.IntN(3)
 	}
 	e := w.engine()
 	for range rounds {
 		w.calls = 0
 		_, err = e.Sync(w.ctx, w.a.worker, w.pairs[w.box])
-		w.advance(time.Duration(w.rng.IntN(20)) * time.Minute)
+		if !out {
+			w.advance(time.Duration(w.rng.IntN(20)) * time.Minute)
+		}
 	}
 	w.nested, w.calls = false, was
 	w.note("  the second worker is done: %v; the first one goes on", err)
@@ -479,7 +536,16 @@ func (w *world) takeover() {
 
 // run executes the steps that are kept and judges what is left. It returns the
 // violation, if any.
-func (w *world) run(keep func(i int) bool) (v *violation) {
+func (w *world) run(keep func(i int) bool) *violation {
+	return w.guard(func() {
+		w.play(keep)
+		w.rest()
+		w.judge()
+	})
+}
+
+// guard returns the violation that ends what it runs.
+func (w *world) guard(do func()) (v *violation) {
 	defer func() {
 		if x := recover(); x != nil {
 			var ok bool
@@ -489,6 +555,11 @@ func (w *world) run(keep func(i int) bool) (v *violation) {
 			w.broken = v
 		}
 	}()
+	do()
+	return nil
+}
+
+func (w *world) play(keep func(i int) bool) {
 	steps := w.set.steps
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
@@ -519,9 +590,6 @@ func (w *world) run(keep func(i int) bool) (v *violation) {
 			_, _ = w.round(r.IntN(len(w.boxes)), mids)
 		}
 	}
-	w.rest()
-	w.judge()
-	return nil
 }
 
 func (w *world) plan(m int) {
