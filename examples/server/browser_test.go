@@ -83,11 +83,11 @@ func TestPageInABrowser(t *testing.T) {
 		shot(t, ctx, "access")
 	})
 	t.Run("no page is wider than a small screen", func(t *testing.T) {
-		for _, persona := range []string{"user", "support"} {
+		for _, persona := range []string{"user", "support", "tenant-admin"} {
 			require.NoError(t, chromedp.Do(ctx, chromedp.SetValue("#persona", persona), chromedp.Click(".persona button")))
 			require.NoError(t, chromedp.Do(ctx, chromedp.WaitReady(`option[value="`+persona+`"][selected]`)))
 			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(320, 640)))
-			for _, path := range []string{"/", "/mailboxes/ana", "/access", "/systems", "/systems/crm"} {
+			for _, path := range []string{"/", "/mailboxes/ana", "/access", "/credentials", credential(anasRef), "/systems", "/systems/crm"} {
 				open(path)
 				wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
 				require.NoError(t, err)

@@ -21,6 +21,7 @@ type config struct {
 	once     bool
 	json     bool
 	interval time.Duration
+	vault    *vault // that keeps the keys; nil: the keyring does
 }
 
 // wrongUse is an error of the person who typed the command: exit code 2.
@@ -37,8 +38,9 @@ const (
 
 // parse reads the command line. flag.ErrHelp means that help was asked for and
 // given.
-func parse(args []string, stdout io.Writer) (config, error) {
+func parse(args []string, stdout io.Writer, getenv func(string) string) (config, error) {
 	var c config
+	var v vaultFlags
 	var output string
 	var demo bool
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
@@ -50,6 +52,7 @@ func parse(args []string, stdout io.Writer) (config, error) {
 	f.StringVar(&output, "o", "text", "`format` of the report of -once: text or json")
 	f.DurationVar(&c.interval, "interval", 2*time.Second, "time between two rounds of a mailbox, 1s to 1h")
 	f.BoolVar(&demo, "demo", true, "serve embedded systems and a page without sign-in; there is no other mode yet")
+	v.add(f, getenv)
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, "Usage: server [flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.\n\n")
 		f.SetOutput(stdout)
@@ -91,6 +94,9 @@ func parse(args []string, stdout io.Writer) (config, error) {
 	if c.data, err = filepath.Abs(c.data); err != nil {
 		return c, fmt.Errorf("data directory: %w", err)
 	}
+	if c.vault, err = v.open(); err != nil {
+		return c, err
+	}
 	if c.imports != "" {
 		if st, err := os.Stat(c.imports); err != nil || !st.IsDir() {
 			return c, misuse("-import %s: want a directory that can be read.", c.imports)
@@ -118,6 +124,9 @@ func loopbackOnly(listen string) error {
 // nearest proposes the flag that was probably meant.
 func nearest(f *flag.FlagSet, typed string) string {
 	typed, best := strings.TrimLeft(typed, "-"), ""
+	if strings.HasPrefix(typed, "vault-") && (strings.Contains(typed, "token") || strings.Contains(typed, "secret") || strings.Contains(typed, "jwt")) {
+		return ". Credentials are read from a file: -vault-credential-file"
+	}
 	f.VisitAll(func(x *flag.Flag) {
 		if len(typed) > 1 && (strings.HasPrefix(x.Name, typed) || strings.HasPrefix(typed, x.Name)) && len(x.Name) > len(best) {
 			best = x.Name

@@ -56,6 +56,7 @@ func newNodes() (n nodes, err error) {
 		{ID: "support", Label: "Sam, Support", About: "helps when something does not sync; no names, no secrets"},
 		{ID: "sales", Label: "Sol, Sales", About: "sees that it works"},
 		{ID: "customer-success", Label: "Cleo, Customer Success", About: "sees how well it works"},
+		{ID: "custodian", Label: "Kit, custodian of the keys", About: "makes keys new; gives no rights and sees no content"},
 		{ID: "administration", Label: "Ada, Administration", About: "manages tenants and roles; no content"},
 	} {
 		subject := p.ID
