@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -82,6 +83,18 @@ func TestPageInABrowser(t *testing.T) {
 		assert.Contains(t, read("#why"), "refused")
 		shot(t, ctx, "access")
 	})
+	t.Run("credentials, light and dark", func(t *testing.T) {
+		for _, scheme := range []string{"light", "dark"} {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+			require.NoError(t, err)
+			open("/credentials")
+			assert.Contains(t, read("table"), "tenants/acme/users/ana")
+			shot(t, ctx, "credentials-"+scheme)
+			open(credential(anasRef))
+			assert.Contains(t, read("#revoke"), "Revoke it")
+			shot(t, ctx, "credential-"+scheme)
+		}
+	})
 	t.Run("no page is wider than a small screen", func(t *testing.T) {
 		for _, persona := range []string{"user", "support", "tenant-admin"} {
 			require.NoError(t, chromedp.Do(ctx, chromedp.SetValue("#persona", persona), chromedp.Click(".persona button")))
@@ -97,6 +110,8 @@ func TestPageInABrowser(t *testing.T) {
 				assert.Equal(t, int64(5), title, "landmarks of %s", path)
 			}
 			shot(t, ctx, "small-"+persona)
+			open("/credentials")
+			shot(t, ctx, "small-credentials-"+persona)
 			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
 		}
 	})

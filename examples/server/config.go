@@ -44,8 +44,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (config,
 	var output string
 	var demo bool
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&c.data, "data", "lockkeeper-data", "`directory` for everything that is kept; made if it is not there. Its keys are next to it, in DIRECTORY.key")
+	f.StringVar(&c.data, "data", defaultData, "`directory` for everything that is kept; made if it is not there. Its keys are next to it, in DIRECTORY.key")
 	f.StringVar(&c.listen, "listen", "localhost:8443", "`address` of the page, on loopback; port 0 takes a free one")
 	f.StringVar(&c.imports, "import", "", "`directory` with .vcf and .ics files for the first mailbox, in place of invented people")
 	f.BoolVar(&c.once, "once", false, "sync every mailbox until nothing is left to do, print a report and end")
@@ -53,20 +52,9 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (config,
 	f.DurationVar(&c.interval, "interval", 2*time.Second, "time between two rounds of a mailbox, 1s to 1h")
 	f.BoolVar(&demo, "demo", true, "serve embedded systems and a page without sign-in; there is no other mode yet")
 	v.add(f, getenv)
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, "Usage: server [flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.\n\n")
-		f.SetOutput(stdout)
-		f.PrintDefaults()
-		fmt.Fprint(stdout, "\nLOCKKEEPER_PASSPHRASE seals the keyring if it is set when the keyring is made, and opens it from then on.\n")
-		return c, flag.ErrHelp
-	} else if err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
-			return c, misuse("unknown flag %s%s. Run with -h for the flags there are.", name, nearest(f, name))
-		}
-		return c, misuse("%s. Run with -h for what each flag takes.", err)
-	}
-	if f.NArg() > 0 {
-		return c, misuse("unexpected argument %q. Everything is given as a flag; run with -h to see them.", f.Arg(0))
+	if err := parseFlags(f, args, stdout, "[flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.",
+		"\nLOCKKEEPER_PASSPHRASE seals the keyring if it is set when the keyring is made, and opens it from then on.\n"); err != nil {
+		return c, err
 	}
 	if !demo {
 		return c, misuse("-demo=false: there is no other mode yet. Leave the flag out.")
@@ -103,6 +91,30 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (config,
 		}
 	}
 	return c, nil
+}
+
+const defaultData = "lockkeeper-data"
+
+// parseFlags reads a command line on which everything is a flag. flag.ErrHelp
+// means that help was asked for and given.
+func parseFlags(f *flag.FlagSet, args []string, stdout io.Writer, usage, more string) error {
+	f.SetOutput(io.Discard)
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(stdout, "Usage: server %s\n\n", usage)
+		f.SetOutput(stdout)
+		f.PrintDefaults()
+		fmt.Fprint(stdout, more)
+		return flag.ErrHelp
+	} else if err != nil {
+		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+			return misuse("unknown flag %s%s. Run with -h for the flags there are.", name, nearest(f, name))
+		}
+		return misuse("%s. Run with -h for what each flag takes.", err)
+	}
+	if f.NArg() > 0 {
+		return misuse("unexpected argument %q. Everything is given as a flag; run with -h to see them.", f.Arg(0))
+	}
+	return nil
 }
 
 // loopbackOnly refuses addresses that others could reach: the page of the

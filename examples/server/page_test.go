@@ -42,7 +42,6 @@ func personas(t *testing.T, s *served) {
 		{persona: "support", mailboxes: 3, list: true},
 		{persona: "customer-success", mailboxes: 3, list: true},
 		{persona: "sales", mailboxes: 3},
-		{persona: "custodian"},
 		{persona: "administration", mailboxes: 3},
 	} {
 		b := s.as(c.persona)

@@ -26,6 +26,7 @@ type persona struct {
 type nodes struct {
 	all, tenant, crm authz.Resource
 	worker           authz.Principal
+	mover            authz.Principal // whoever runs migrate, with the keyring in hand
 	personas         []persona
 }
 
@@ -48,6 +49,9 @@ func newNodes() (n nodes, err error) {
 	n.tenant = child(n.all, tenant)
 	n.crm = child(n.tenant, crmName)
 	if n.worker, err = authz.Service("sync-worker"); err != nil {
+		return n, err
+	}
+	if n.mover, err = authz.Service("migration"); err != nil {
 		return n, err
 	}
 	for _, p := range []persona{
@@ -103,6 +107,7 @@ func (n nodes) seed() ([]authz.Authorization, []authz.Membership, error) {
 	}
 	give(n.worker, "sync-worker", n.tenant)
 	give(connections, "connection", n.tenant)
+	give(n.mover, "custodian", n.all)
 	for _, p := range n.personas {
 		switch p.ID {
 		case "user":

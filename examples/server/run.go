@@ -27,16 +27,10 @@ const (
 
 // run is the whole program with nothing of the process in it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) int {
-	c, err := parse(args, stdout, getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitDone
-	}
-	if err == nil {
-		err = start(ctx, c, stdout, stderr, getenv)
-	}
+	err := command(ctx, args, stdout, stderr, getenv)
 	var misused wrongUse
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case errors.As(err, &misused):
 		fmt.Fprintln(stderr, "server:", misused)
@@ -47,6 +41,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	}
 	fmt.Fprintf(stderr, "server: %v.\n", err)
 	return exitUnavailable
+}
+
+// command runs the command that is asked for: the server, if none is.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) error {
+	c, err := parse(args, stdout, getenv)
+	if err != nil {
+		return err
+	}
+	return start(ctx, c, stdout, stderr, getenv)
 }
 
 // start builds everything from a configuration, works, and takes it down again

@@ -24,7 +24,7 @@ func credential(ref string) string { return "/credential?" + url.Values{"ref": {
 
 // evidence: P30
 func TestCredentials(t *testing.T) {
-	s := serving(t)
+	s := serving(t, small(t)...)
 	t.Run("only who may describe them sees them, and nobody a value", func(t *testing.T) {
 		var values []string
 		for _, name := range []string{"crm.netrc", "mailbox.netrc"} {

@@ -285,6 +285,15 @@ func remedy(code string) string {
 	return "Run doctor to see what its set-up lacks"
 }
 
+// told is troubled for what may also be ours.
+func (v *vault) told(err error) error {
+	var e *hashivault.Error
+	if errors.As(err, &e) {
+		return troubled(v.flags.address, err)
+	}
+	return err
+}
+
 // connect opens a client, for the Vault that is expected, and makes sure that it
 // is there, lets us in, and is set up as it must be.
 func (v *vault) connect(ctx context.Context, expect hashivault.Identity) (*hashivault.Client, hashivault.Identity, error) {

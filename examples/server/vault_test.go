@@ -145,7 +145,7 @@ func TestVaultThatDoesNotDoItsPartAtTheStart(t *testing.T) {
 	s.Unseal(t)
 	assert.NoDirExists(t, data, "what could not start has made nothing")
 
-	code, _, words := runOnce(t, append([]string{"-data", data, "-once"}, r.flags()...)...)
+	code, _, words := runOnce(t, append([]string{"-data", data, "-once"}, append(r.flags(), small(t)...)...)...)
 	require.Equal(t, exitDone, code, words)
 	assert.NoFileExists(t, data+keySuffix, "with Vault there is no keyring")
 	before := content(t, filepath.Join(data, mainDB))
@@ -166,7 +166,7 @@ func TestVaultThatDoesNotDoItsPartAtTheStart(t *testing.T) {
 
 func TestAKeyringIsNotLeftForVaultUnseen(t *testing.T) {
 	data := newData(t)
-	code, _, words := runOnce(t, "-data", data, "-once")
+	code, _, words := runOnce(t, append(small(t), "-data", data, "-once")...)
 	require.Equal(t, exitDone, code, words)
 	dir := t.TempDir()
 	write(t, dir, "id", "an-id")
@@ -192,7 +192,7 @@ func healthOf(t *testing.T, b *browser) (status int, h struct {
 func TestVaultGoesAndComesBack(t *testing.T) {
 	v := vaulttest.Start(t, nil)
 	r := newVaultRig(t, v)
-	s := serving(t, r.flags()...)
+	s := serving(t, append(r.flags(), small(t)...)...)
 	b := s.as("user")
 	status, h := healthOf(t, b)
 	assert.Equal(t, http.StatusOK, status)
