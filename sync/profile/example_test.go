@@ -80,12 +80,12 @@ func ExampleProfile_SaveMail() {
 	for _, to := range []string{"ana@acme.example", "nobody@x.example", "Eva@Bakery.example"} {
 		r.Mail.To = append(r.Mail.To, connectors.Party{Address: to})
 		d := p.SaveMail(r, crm)
-		fmt.Printf("%t %q %s\n", d.Save, d.Why, d.Link.ID)
+		fmt.Printf("%t %q, %q\n", d.Save, d.Why, d.Link.ID)
 	}
 	// Output:
-	// false "between people of the organisation only"
-	// false "no correspondent is known"
-	// true "correspondent is known" 00163E
+	// false "between people of the organisation only", ""
+	// false "no correspondent is known", ""
+	// true "correspondent is known", "00163E"
 }
 
 // Which account a new contact belongs to.
