@@ -100,6 +100,8 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"meta.name": "constant", "meta.value": "counter",
 		"link.number": "counter", "link.kind": "flag", "link.left_id": "id", "link.left_rev": "revision", "link.right_id": "id", "link.right_rev": "revision",
 		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
+		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date",
+		"intent.proof": "keyed check of 16 bits", "self.name": "constant", "self.value": "id or key",
 		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.made": "date",
 		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",
 		"issue.detail": "constant", "issue.name": "expiring name", "issue.first": "date", "issue.last": "date", "issue.next_try": "date", "issue.tries": "counter",
