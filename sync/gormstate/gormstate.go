@@ -48,7 +48,22 @@ func New(dir string, w Wrapper) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gormstate: new: %w", err)
 	}
-	return &Store{dir, w}, nil
+	s := &Store{dir, w}
+	return s, s.tidy()
+}
+
+// tidy removes scratch files that a crash left.
+func (s *Store) tidy() error {
+	files, err := filepath.Glob(filepath.Join(s.dir, ".scratch-*"))
+	for _, f := range files {
+		if st, e := os.Stat(f); e == nil && time.Since(st.ModTime()) > 24*time.Hour {
+			err = errors.Join(err, os.Remove(f))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("gormstate: tidy: %w", err)
+	}
+	return nil
 }
 
 // Open implements lksync.StateStore.
