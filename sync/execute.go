@@ -365,7 +365,7 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 				x.rev = r.Rev
 			}
 			if a := r.Appointment; a != nil && s == Right && k.table != nil && a.UID != "" {
-				x.w.u.uid = k.table.hash("uid", a.UID)
+				x.w.u.uid = k.table.hash("uid "+k.kind.String(), a.UID)
 			}
 		}
 	}

@@ -142,7 +142,7 @@ func (g *gather) groupOf(ctx context.Context, s Side, rec *connectors.Record) (s
 		if s == Left {
 			m, ok, err = t.MeetingOf(ctx, t.crm, rec.ID)
 		} else if rec.Appointment.UID != "" {
-			m, ok, err = t.Meeting(ctx, t.crm, t.hash("uid", rec.Appointment.UID))
+			m, ok, err = t.Meeting(ctx, t.crm, t.hash("uid "+g.k.kind.String(), rec.Appointment.UID))
 		}
 		if err != nil {
 			return "", err

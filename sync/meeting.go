@@ -209,7 +209,7 @@ func (k *kindRound) meet(ctx context.Context, us []*unit) ([]*unit, error) {
 // meetingOf looks a unit up, by the UID in the mailbox or else by its record.
 func (k *kindRound) meetingOf(ctx context.Context, u *unit) (Meeting, bool, error) {
 	if r := u.views[1].rec; r != nil && r.Appointment.UID != "" {
-		u.uid = k.table.hash("uid", r.Appointment.UID)
+		u.uid = k.table.hash("uid "+k.kind.String(), r.Appointment.UID)
 		return k.table.Meeting(ctx, k.table.crm, u.uid)
 	}
 	if id := u.views[0].id; id != "" {

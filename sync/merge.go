@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,32 +72,11 @@ func check(key string, r *connectors.Record, fields []connectors.Field) uint16 {
 // written alike, as far as that goes: a spelling that it does not know counts as
 // a change, which is the safe side.
 func meaning(r *connectors.Record, f connectors.Field) string {
-	a := r.Appointment
-	at := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return strconv.FormatInt(t.Unix(), 10)
-	}
-	if a != nil {
-		switch f {
-		case connectors.FieldTime:
-			return at(a.Start) + " " + at(a.End) + " " + strconv.FormatBool(a.AllDay)
-		case connectors.FieldRecurrence:
-			if a.Recurrence == nil {
-				return ""
-			}
-			return strings.Join(slices.Concat(a.Recurrence.Rules, []string{"\x01"}, a.Recurrence.Dates, []string{"\x01"}, a.Recurrence.Exceptions), "\n") +
-				strconv.Itoa(a.Recurrence.Overrides)
-		case connectors.FieldSensitivity:
-			return strconv.Itoa(int(a.Sensitivity))
-		case connectors.FieldAvailability:
-			return strconv.Itoa(int(a.Availability))
-		case connectors.FieldStatus:
-			return strconv.Itoa(int(a.Status))
-		case connectors.FieldOrganizer:
-			return strings.ToLower(a.Organizer.Address)
-		case connectors.FieldAttendees:
+	switch f {
+	case connectors.FieldEmail, connectors.FieldEmail2, connectors.FieldEmail3:
+		return strings.ToLower(connectors.NormalizeText(f, r.Text(f)))
+	case connectors.FieldAttendees:
+		if a := r.Appointment; a != nil {
 			var ps []string
 			for _, p := range a.Attendees {
 				ps = append(ps, strings.ToLower(strings.TrimSpace(p.Address)))
@@ -104,10 +84,54 @@ func meaning(r *connectors.Record, f connectors.Field) string {
 			slices.Sort(ps)
 			return strings.Join(slices.Compact(ps), "\n")
 		}
+	case connectors.FieldOrganizer:
+		if a := r.Appointment; a != nil {
+			return strings.ToLower(a.Organizer.Address)
+		}
 	}
-	switch f {
-	case connectors.FieldEmail, connectors.FieldEmail2, connectors.FieldEmail3:
-		return strings.ToLower(connectors.NormalizeText(f, r.Text(f)))
+	if s := r.Text(f); s != "" {
+		return connectors.NormalizeText(f, s)
 	}
-	return connectors.NormalizeText(f, r.Text(f))
+	only := connectors.NewRecord(r.Kind)
+	connectors.CopyField(only, r, f)
+	var b strings.Builder
+	spell(&b, reflect.ValueOf(*only))
+	return b.String()
+}
+
+// spell writes a value, whatever its type: times by the second, the rest as it is.
+func spell(b *strings.Builder, v reflect.Value) {
+	if t, ok := v.Interface().(time.Time); ok {
+		if !t.IsZero() {
+			b.WriteString(strconv.FormatInt(t.Unix(), 10))
+		}
+		b.WriteByte(';')
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			spell(b, v.Elem())
+		}
+		b.WriteByte(';')
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				spell(b, v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		b.WriteString(strconv.Itoa(v.Len()) + ":")
+		for i := range v.Len() {
+			spell(b, v.Index(i))
+		}
+	case reflect.String:
+		b.WriteString(strconv.Itoa(v.Len()) + ":" + v.String())
+	case reflect.Bool:
+		b.WriteString(strconv.FormatBool(v.Bool()) + ";")
+	case reflect.Int, reflect.Int64:
+		b.WriteString(strconv.FormatInt(v.Int(), 10) + ";")
+	case reflect.Uint8, reflect.Uint64:
+		b.WriteString(strconv.FormatUint(v.Uint(), 10) + ";")
+	}
 }

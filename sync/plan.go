@@ -87,7 +87,7 @@ func (t terms) writable(fs []connectors.Field, s Side) []connectors.Field {
 // is not written to a meeting: some systems send an update for every change.
 func tells(f connectors.Field) bool {
 	switch f {
-	case connectors.FieldUID, connectors.FieldZone, connectors.FieldSensitivity, connectors.FieldAvailability:
+	case connectors.FieldUID, connectors.FieldZone, connectors.FieldSensitivity, connectors.FieldAvailability, connectors.FieldReminder, connectors.FieldCategories:
 		return false
 	}
 	return true

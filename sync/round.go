@@ -600,10 +600,24 @@ func (k *kindRound) see(u *unit) {
 func block(r *connectors.Record) *connectors.Record {
 	c := connectors.NewRecord(r.Kind)
 	c.ID, c.Rev, c.Modified, c.Key = r.ID, r.Rev, r.Modified, r.Key
-	a, b := r.Appointment, c.Appointment
+	c.Appointment = blocked(r.Appointment)
+	return c
+}
+
+func blocked(a *connectors.Appointment) *connectors.Appointment {
+	b := &connectors.Appointment{}
 	b.UID, b.Start, b.End, b.AllDay, b.Zone = a.UID, a.Start, a.End, a.AllDay, a.Zone
 	b.Sensitivity, b.Availability, b.Status, b.Subject = a.Sensitivity, a.Availability, a.Status, "Private"
-	return c
+	if r := a.Recurrence; r != nil {
+		b.Recurrence = &connectors.Recurrence{Rules: r.Rules, Dates: r.Dates}
+		for _, x := range r.Exceptions {
+			if x.Appointment != nil {
+				x.Appointment = blocked(x.Appointment)
+			}
+			b.Recurrence.Exceptions = append(b.Recurrence.Exceptions, x)
+		}
+	}
+	return b
 }
 
 func onlyTime(c connectors.Capability) connectors.Capability {
