@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 )
@@ -227,9 +228,12 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	var ws []work
 	var drafts []connectors.Draft
 	from := s.Other().at()
+	reused := map[string]bool{}
+	// Not when the round began: that may be hours ago.
+	made := k.e.o.Clock().UTC().Truncate(time.Second).Add(time.Second)
 	for _, w := range all {
 		src := w.u.views[from].rec
-		key, err := k.key(recordAt{s.Other(), src.ID})
+		key, again, err := k.key(recordAt{s.Other(), src.ID})
 		if err != nil {
 			return err
 		}
@@ -252,9 +256,10 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 			}
 		}
 		ws = append(ws, w)
+		reused[key] = again
 		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
 		announce.Begin = append(announce.Begin, Intent{Key: key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev,
-			Check: check(key, r, k.carried(s)), Made: k.now})
+			Check: check(key, r, k.carried(s)), Made: made})
 		if w.u.link != nil { // its partner is gone: the new one takes the place
 			announce.Drop = append(announce.Drop, w.u.link.Number)
 		}
@@ -275,6 +280,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	}
 	var b Batch
 	var lost []string
+	spent := map[string]bool{}
 	var stop error
 	var learn []learning
 	for i, w := range ws {
@@ -288,6 +294,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 			learn = append(learn, learning{w: w, id: res[i].ID, rev: res[i].Rev, want: drafts[i].Record, key: key})
 		case errors.Is(err, connectors.ErrUnknownOutcome), errors.Is(err, connectors.ErrExists):
 			lost = append(lost, key)
+			spent[key] = reused[key] && errors.Is(err, connectors.ErrExists)
 		default:
 			b.End = append(b.End, key)
 			stop = k.refused(&b, u, err, retry, stop)
@@ -312,7 +319,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	if stop != nil {
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
-	return k.settle(ctx, s, lost, ws, drafts)
+	return k.settle(ctx, s, lost, spent, ws, drafts)
 }
 
 // carried are the fields that a draft or an edit for a side can carry.
@@ -375,21 +382,23 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 // key returns the key under which a record is created: that of an earlier try
 // whose outcome is not known, so that a system which refuses a second record
 // with the same key does so, or else a fresh one.
-func (k *kindRound) key(source recordAt) (string, error) {
+func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 	if key, ok := k.unsettled[source]; ok {
 		delete(k.unsettled, source)
-		return key, nil
+		return key, true, nil
 	}
 	var b [16]byte
 	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
-		return "", err
+		return "", false, err
 	}
-	return "lk-" + hex.EncodeToString(b[:]), nil
+	return "lk-" + hex.EncodeToString(b[:]), false, nil
 }
 
 // settle looks for creates whose answer was lost. What is not found stays
-// announced: it may become visible later.
-func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work, drafts []connectors.Draft) error {
+// announced: it may become visible later. But a key that is spent, which the system
+// refused long after it was first sent and that no record carries, is that of a
+// record that was made and removed since: the next create takes another.
+func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map[string]bool, ws []work, drafts []connectors.Draft) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -404,6 +413,12 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work
 			continue
 		}
 		hits := found[key]
+		if len(hits) == 0 && spent[key] {
+			b.End = append(b.End, key)
+			w.u.detail = "the first copy was removed before it was found"
+			k.raise(&b, w.u, CodeLater)
+			continue
+		}
 		if len(hits) == 0 {
 			k.raise(&b, w.u, CodeUnknown)
 			continue

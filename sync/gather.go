@@ -237,13 +237,18 @@ func (k *kindRound) ready(ctx context.Context, us []*unit) ([]*unit, error) {
 	if err != nil {
 		return nil, err
 	}
+	us = k.surface(us)
 	if us, err = k.meet(ctx, us); err != nil {
 		return nil, err
 	}
 	if us, err = k.expect(ctx, us); err != nil {
 		return nil, err
 	}
-	return pairUp(us, k.t.shared), nil
+	// What was looked at before its time and found no partner goes on waiting.
+	return slices.DeleteFunc(pairUp(us, k.t.shared), func(u *unit) bool {
+		a, b := u.views[0].id, u.views[1].id
+		return u.link == nil && (a == "" && k.early[recordAt{Right, b}] || b == "" && k.early[recordAt{Left, a}])
+	}), nil
 }
 
 // expect adds the CRM's meetings that wait for their invitation, if one may have

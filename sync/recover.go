@@ -41,6 +41,7 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 				again = append(again, source)
 				hits := found[in.Key]
 				if len(hits) == 0 {
+					k.keys[in.Key] = source
 					if k.now.Sub(in.Made) < k.e.o.Settle {
 						k.waiting[source] = true // it may still be on its way
 					} else {

@@ -35,6 +35,8 @@ type kindRound struct {
 	settled   []string              // keys of creates that were found
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
+	keys      map[string]recordAt   // the sources of both, by the keys of their creates
+	early     map[recordAt]bool     // records that wait without a partner, looked at only to compare them with what is new
 
 	unread  [2]bool // a new record could not be read: it may be the partner of any other
 	brake   brake
@@ -73,7 +75,8 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{}}
+	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{},
+		keys: map[string]recordAt{}, early: map[recordAt]bool{}}
 	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
 		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
@@ -285,7 +288,66 @@ func (k *kindRound) observe(ctx context.Context, again []recordAt) (*gather, Bat
 			return g, last, err
 		}
 	}
+	if err := k.candidates(ctx, g); err != nil {
+		return g, last, err
+	}
 	return g, last, g.flush(ctx)
+}
+
+// candidates adds, where there is a new record, those that have no partner and an
+// issue that is not due: one of them may be its partner, or was found to be.
+func (k *kindRound) candidates(ctx context.Context, g *gather) error {
+	if g.scratch == nil && !slices.ContainsFunc(g.units, func(u *unit) bool { return u.link == nil }) {
+		return nil
+	}
+	var alone []recordAt
+	for at, t := range k.open {
+		other := t.ID[at.side.Other().at()]
+		if g.by[at.side.at()][at.id] == nil && (other == "" || g.scratch != nil || g.by[at.side.Other().at()][other] != nil) {
+			alone = append(alone, at)
+		}
+	}
+	slices.SortFunc(alone, func(a, b recordAt) int { return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.id, b.id)) })
+	for _, a := range alone {
+		if _, linked, err := k.st.Find(ctx, k.kind, a.side, a.id); err != nil || linked {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		k.early[a] = true
+		if err := g.add(ctx, a.side, a.id, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// surface leaves out records that turn up with the key of a create whose outcome
+// is still unknown, and holds the sources of these: a later round finds and links
+// them.
+func (k *kindRound) surface(us []*unit) []*unit {
+	late := map[recordAt]bool{}
+	us = slices.DeleteFunc(us, func(u *unit) bool {
+		for i := range u.views {
+			if r := u.views[i].rec; u.link == nil && r != nil && r.Key != "" {
+				if source, ok := k.keys[r.Key]; ok && source.side != Side(i+1) {
+					late[source] = true
+					delete(k.unsettled, source)
+					return true
+				}
+			}
+		}
+		return false
+	})
+	for _, u := range us {
+		for i := range u.views {
+			if late[recordAt{Side(i + 1), u.views[i].id}] {
+				u.trouble = CodeUnknown
+			}
+		}
+	}
+	return us
 }
 
 type recordAt struct {
