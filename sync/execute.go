@@ -300,9 +300,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 			stop = k.refused(&b, u, err, retry, stop)
 		}
 	}
-	if err := k.learn(ctx, s, learn, k.carried(s)); err != nil {
-		return errors.Join(err, k.commit(ctx, b))
-	}
+	k.learn(ctx, s, learn, k.carried(s))
 	for _, x := range learn {
 		l := k.linkOf(x.w.u, Linked)
 		l.Origin, l.Rev[s.at()] = s.Other(), x.rev
@@ -346,7 +344,7 @@ type learning struct {
 // or the UID that a calendar gave to a meeting. A revision counts as that of our
 // write only if the record says what was written: else somebody was faster, and
 // what he did is news to the next round.
-func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []connectors.Field) error {
+func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []connectors.Field) {
 	var want []*learning
 	for i := range ls {
 		u := ls[i].w.u
@@ -361,7 +359,7 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 		}
 		rs, err := k.p.conn(s).Get(ctx, k.kind, ids)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", s, err)
+			return // unknown it stays
 		}
 		for i, x := range chunk {
 			r := rs[i].Record
@@ -376,7 +374,6 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 			}
 		}
 	}
-	return nil
 }
 
 // key returns the key under which a record is created: that of an earlier try
@@ -541,9 +538,7 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			k.rep.Updated[s.at()]++
 			learn = append(learn, learning{w: w, id: edits[i].ID, rev: res[i].Rev, want: edits[i].Record})
 		}
-		if err := k.learn(ctx, s, learn, k.carried(s)); err != nil && stop == nil {
-			stop = err
-		}
+		k.learn(ctx, s, learn, k.carried(s))
 		for _, x := range learn {
 			rev[x.w.u][s.at()] = x.rev
 		}

@@ -389,7 +389,7 @@ func (k *kindRound) joins(u *unit) (connectors.Party, bool) {
 	if u.role != Attendee || u.lead || k.table == nil || u.meeting == nil || l == nil || r == nil || len(k.t.addresses) == 0 {
 		return connectors.Party{}, false
 	}
-	if len(k.t.writable([]connectors.Field{connectors.FieldAttendees}, Left)) == 0 || !slices.Contains(k.t.shared, connectors.FieldAttendees) {
+	if len(k.t.writable([]connectors.Field{connectors.FieldAttendees}, Left, nil)) == 0 || !slices.Contains(k.t.shared, connectors.FieldAttendees) {
 		return connectors.Party{}, false
 	}
 	for _, p := range append([]connectors.Party{l.Appointment.Organizer}, l.Appointment.Attendees...) {

@@ -61,8 +61,10 @@ type terms struct {
 	dead bool // the meeting's record was deleted in the CRM
 }
 
-// writable returns those of the fields that may be written to a side.
-func (t terms) writable(fs []connectors.Field, s Side) []connectors.Field {
+// writable returns those of the fields that may be written to a side from what
+// the other side says, if that is given. A field that is empty where nothing but
+// the system itself can fill it says nothing: it was never carried there.
+func (t terms) writable(fs []connectors.Field, s Side, from *connectors.Record) []connectors.Field {
 	switch {
 	case t.rule.Direction == ToLeft && s == Right, t.rule.Direction == ToRight && s == Left, !t.caps[s.at()].Update:
 		return nil
@@ -73,7 +75,8 @@ func (t terms) writable(fs []connectors.Field, s Side) []connectors.Field {
 	}
 	var out []connectors.Field
 	for _, f := range fs {
-		if !t.caps[s.at()].Fields[f].ReadOnly {
+		silent := from != nil && t.caps[s.Other().at()].Fields[f].ReadOnly && from.Empty(f)
+		if !t.caps[s.at()].Fields[f].ReadOnly && !silent {
 			out = append(out, f)
 		}
 	}
@@ -238,9 +241,9 @@ func both(l *Link, left, right view, t terms) step {
 	case len(diff) == 0:
 		return step{op: Merge, apart: apart, why: "nothing that may cross was changed"}
 	case left.changed && !right.changed:
-		return flow(diff, apart, Right, t, "changed in the CRM")
+		return flow(diff, apart, Right, left.rec, t, "changed in the CRM")
 	case right.changed && !left.changed:
-		return flow(diff, apart, Left, t, "changed in the mailbox")
+		return flow(diff, apart, Left, right.rec, t, "changed in the mailbox")
 	case !left.changed && !right.changed && l.State == Conflicted:
 		return step{why: "still waiting for a person's decision"}
 	case !left.changed && !right.changed: // what one side keeps read-only, or another rule left
@@ -295,7 +298,7 @@ func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but
 	}
 	for _, s := range []Side{Left, Right} {
 		wanted := st.write[s.at()]
-		st.write[s.at()] = t.writable(wanted, s)
+		st.write[s.at()] = t.writable(wanted, s, [2]*connectors.Record{left.rec, right.rec}[s.Other().at()])
 		if t.role != NoRole {
 			_, rest := split(wanted, st.write[s.at()])
 			st.apart = append(st.apart, rest...)
@@ -323,9 +326,9 @@ func (t terms) moved(l *Link, left, right *connectors.Record, f connectors.Field
 	return 0
 }
 
-func flow(diff, apart []connectors.Field, to Side, t terms, why string) step {
+func flow(diff, apart []connectors.Field, to Side, from *connectors.Record, t terms, why string) step {
 	st := step{op: Merge, why: why}
-	if st.write[to.at()] = t.writable(diff, to); len(st.write[to.at()]) == 0 {
+	if st.write[to.at()] = t.writable(diff, to, from); len(st.write[to.at()]) == 0 {
 		st.why += ", and the rule lets nothing cross that way"
 	}
 	if t.role != NoRole && (t.lead || to == Right) {
@@ -374,7 +377,7 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 			return keep("an attendee does not delete a meeting for the others")
 		case gone == Right && meeting && a.Recurrence == nil && a.End.Before(t.now):
 			return keep("the meeting is over, so its record stays")
-		case gone == Right && t.rule.Cancels && len(t.writable([]connectors.Field{connectors.FieldStatus}, Left)) > 0:
+		case gone == Right && t.rule.Cancels && len(t.writable([]connectors.Field{connectors.FieldStatus}, Left, nil)) > 0:
 			return step{op: Cancel, side: Left, why: where}
 		}
 	}

@@ -269,6 +269,11 @@ func (k *kindRound) observe(ctx context.Context, again []recordAt) (*gather, Bat
 				k.open[recordAt{Side(i + 1), id}] = &t
 			}
 		}
+		for i, id := range t.ID { // not read, so perhaps the partner of anything new
+			if id != "" && t.ID[1-i] == "" && t.Code == CodeUnread && t.Tries < 2 && g.by[i][id] == nil && k.now.Before(t.NextTry) {
+				k.unread[i] = true
+			}
+		}
 		if t.Code == CodeBrake || t.Code == CodeFirst || !t.NextTry.IsZero() && !k.now.Before(t.NextTry) {
 			for i, id := range t.ID {
 				if id != "" && t.Code == CodeBrake {
@@ -698,6 +703,10 @@ func (k *kindRound) fit(u *unit, st step) step {
 		src := u.views[s.Other().at()].rec
 		if a := src.Appointment; a != nil && s == Left && a.Sensitivity != connectors.Public && !u.mask {
 			return step{op: Hold, code: CodePrivate, why: "private"}, false
+		}
+		if there := u.views[s.at()].rec; there != nil && there.Appointment != nil && slices.Contains(fs, connectors.FieldSensitivity) &&
+			there.Appointment.Sensitivity != connectors.Public && src.Appointment.Sensitivity == connectors.Public && s == Right {
+			return step{op: Hold, code: CodePrivate, why: "private, and only its owner takes that mark away"}, false
 		}
 		// What would be there afterwards has to fit, not only what changes.
 		full := src
