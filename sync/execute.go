@@ -164,7 +164,7 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			if u.link == nil {
 				k.rep.Linked++
 			}
-			if err := k.register(ctx, u, u.views[0].id); err != nil {
+			if err := k.register(ctx, u, u.views[0].id, ""); err != nil {
 				return err
 			}
 			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
@@ -304,7 +304,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	for _, x := range learn {
 		l := k.linkOf(x.w.u, Linked)
 		l.Origin, l.Rev[s.at()] = s.Other(), x.rev
-		if err := k.register(ctx, x.w.u, l.ID[0]); err != nil {
+		if err := k.register(ctx, x.w.u, l.ID[0], wrote0(s, l)); err != nil {
 			return errors.Join(err, k.commit(ctx, b))
 		}
 		b.End = append(b.End, x.key)
@@ -318,6 +318,14 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
 	return k.settle(ctx, s, lost, spent, ws, drafts)
+}
+
+// wrote0 is the revision of a record that was just created in the CRM.
+func wrote0(s Side, l Link) string {
+	if s == Left {
+		return l.Rev[0]
+	}
+	return ""
 }
 
 // carried are the fields that a draft or an edit for a side can carry.
@@ -428,7 +436,7 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map
 		w.u.views[s.at()].id = hits[0].ID
 		l := k.linkOf(w.u, Linked)
 		l.Origin, l.Rev[s.at()] = s.Other(), rev
-		if err := k.register(ctx, w.u, l.ID[0]); err != nil {
+		if err := k.register(ctx, w.u, l.ID[0], wrote0(s, l)); err != nil {
 			return err
 		}
 		b.End = append(b.End, key)
@@ -552,7 +560,11 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		}
 		l := k.linkOf(w.u, Linked)
 		l.Rev = *rev[w.u]
-		if err := k.register(ctx, w.u, l.ID[0]); err != nil {
+		rev0 := ""
+		if len(w.st.write[0]) > 0 {
+			rev0 = l.Rev[0]
+		}
+		if err := k.register(ctx, w.u, l.ID[0], rev0); err != nil {
 			return errors.Join(err, k.commit(ctx, b))
 		}
 		both := w.u.views[0].rec

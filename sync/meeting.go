@@ -41,6 +41,7 @@ type Meeting struct {
 	Lead    PairID // the one pair that writes to the record: the organizer's if it is synced
 	Host    bool   // the lead is the organizer's
 	Key     string // create key of the record
+	Rev     string // of the record, as an attendee's mailbox last wrote it; "" if none did
 	Gone    bool   // the record was deleted: nobody makes it again
 	Parties string // keyed hashes of addresses that were added from attendees' mailboxes, separated by spaces
 	Since   time.Time
@@ -186,7 +187,7 @@ func (k *kindRound) meet(ctx context.Context, us []*unit) ([]*unit, error) {
 		}
 		k.rank(u)
 		if l := u.link; l != nil && (l.State == Linked || l.State == Conflicted) && !k.dry {
-			if err := k.register(ctx, u, l.ID[0]); err != nil {
+			if err := k.register(ctx, u, l.ID[0], ""); err != nil {
 				return nil, err
 			}
 			k.rank(u)
@@ -266,7 +267,7 @@ func (k *kindRound) rank(u *unit) {
 
 // register brings the table up to date once a unit is linked: the record, who leads,
 // and who came in through an attendee's mailbox.
-func (k *kindRound) register(ctx context.Context, u *unit, record string) error {
+func (k *kindRound) register(ctx context.Context, u *unit, record, rev string) error {
 	if k.table == nil || u.role == NoRole || u.uid == "" || record == "" {
 		return nil
 	}
@@ -281,6 +282,11 @@ func (k *kindRound) register(ctx context.Context, u *unit, record string) error 
 	if m.Lead == "" || u.role == Organizer && !m.Host {
 		m.Lead, m.Host = k.p.ID, u.role == Organizer
 	}
+	if m.Host {
+		m.Rev = ""
+	} else if m.Lead == k.p.ID && rev != "" {
+		m.Rev = rev
+	}
 	if before == m {
 		return nil
 	}
@@ -294,7 +300,10 @@ func (k *kindRound) register(ctx context.Context, u *unit, record string) error 
 
 // bury notes that the record of a meeting was deleted.
 func (k *kindRound) bury(ctx context.Context, u *unit) error {
-	if k.table == nil || u.meeting == nil || u.meeting.Gone || u.link == nil || u.meeting.Record != u.link.ID[0] {
+	if k.table == nil || u.meeting == nil || u.meeting.Gone {
+		return nil
+	}
+	if u.meeting.Record != u.views[0].id && (u.link == nil || u.meeting.Record != u.link.ID[0]) {
 		return nil
 	}
 	m := *u.meeting

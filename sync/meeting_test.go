@@ -436,3 +436,53 @@ func TestBackInTheWindow(t *testing.T) {
 	assert.Equal(t, l, find(w.crm, "Y").ID)
 	assert.Equal(t, fmt.Sprint(noon.AddDate(0, 3, 0)), fmt.Sprint(find(w.crm, "Y").Appointment.Start.UTC()))
 }
+
+// A record that was deleted before anybody was linked to it is not made again, and
+// nobody waits for it for ever.
+// fault: F30
+func TestARecordDeletedBeforeAnybodyWasLinked(t *testing.T) {
+	w := newTeam(t, Rule{}, mem.Options{}, "ana", "ben")
+	w.invite("Plan", "ana", "ben")
+	r := find(w.box["ana"], "Plan")
+	key, err := w.meetings.MeetingKey(t.Context(), w.pairs["ana"].Left.Resource())
+	require.NoError(t, err)
+	tb := &table{key: key}
+	ok, err := w.meetings.PutMeeting(t.Context(), w.pairs["ana"].Left.Resource(), Meeting{Hash: tb.hash("uid "+ka.String(), r.Appointment.UID), Record: "gone", Lead: "ana", Since: w.now})
+	require.NoError(t, err)
+	require.True(t, ok)
+	w.round("ana", "ben", "ana")
+	assert.Empty(t, w.crm.Records(ka))
+	for _, n := range w.names {
+		st, err := w.states.Open(t.Context(), PairID(n))
+		require.NoError(t, err)
+		is, err := st.Issues(t.Context(), 0, 10)
+		require.NoError(t, err)
+		assert.Empty(t, is)
+	}
+	w.silent()
+}
+
+// The organizer's word replaces an attendee's, unless somebody changed the record
+// in the CRM since.
+func TestTheOrganizerComesLater(t *testing.T) {
+	for _, touched := range []bool{false, true} {
+		w := newTeam(t, Rule{}, mem.Options{}, "ana", "ben")
+		w.invite("Plan", "ana", "ben")
+		w.round("ben")
+		w.box["ana"].Edit(ka, find(w.box["ana"], "Plan").ID, func(r *connectors.Record) {
+			r.Appointment.Start, r.Appointment.End = noon.Add(time.Hour), noon.Add(2*time.Hour)
+		})
+		if touched {
+			w.crm.Edit(ka, find(w.crm, "Plan").ID, func(r *connectors.Record) {
+				r.Appointment.Start, r.Appointment.End = noon.Add(3*time.Hour), noon.Add(4*time.Hour)
+			})
+		}
+		w.round("ana")
+		want := noon.Add(time.Hour)
+		if touched {
+			want = noon.Add(3 * time.Hour) // that is a conflict
+		}
+		assert.Equal(t, want, find(w.crm, "Plan").Appointment.Start.UTC())
+		w.silent()
+	}
+}

@@ -59,6 +59,8 @@ type terms struct {
 	role Role // of the user
 	lead bool // this pair writes the meeting to the CRM; no other does
 	dead bool // the meeting's record was deleted in the CRM
+
+	asLeft bool // the record is as an attendee's mailbox last wrote it
 }
 
 // writable returns those of the fields that may be written to a side from what
@@ -282,7 +284,7 @@ func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but
 			to = Left
 		case right.rec.Empty(f):
 			to = Right
-		case t.role == Organizer && !tells(f): // each attendee has his own
+		case t.role == Organizer && (t.asLeft || !tells(f)): // an attendee's word for it, until now
 			to = Left
 		case t.rule.Winner == LeftWins:
 			to = Right

@@ -616,7 +616,15 @@ func (k *kindRound) plan(us []*unit) ([]step, []Action, error) {
 		k.see(u)
 		t := k.t
 		t.role, t.lead = u.role, u.lead
-		t.dead = u.meeting != nil && u.meeting.Gone
+		if m := u.meeting; m != nil {
+			lost := u.link == nil && u.views[0].gone && u.views[0].id == m.Record // deleted before anybody was linked to it
+			if lost && k.now.Sub(m.Since) < k.e.o.Settle {
+				steps[i] = step{op: Hold, code: CodeShared, why: "its record is not visible yet"}
+				continue
+			}
+			t.dead = m.Gone || lost
+			t.asLeft = !m.Host && u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+		}
 		if u.mask { // what a placeholder says of a private item is not news to it
 			t.caps[1] = onlyTime(t.caps[1])
 		}

@@ -34,7 +34,7 @@ var (
 const tenantSchema = `
 CREATE TABLE IF NOT EXISTS shared_key (crm TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meeting (
-	crm TEXT NOT NULL, hash TEXT NOT NULL, record TEXT NOT NULL, lead TEXT NOT NULL, host INTEGER NOT NULL, create_key TEXT NOT NULL,
+	crm TEXT NOT NULL, hash TEXT NOT NULL, record TEXT NOT NULL, lead TEXT NOT NULL, host INTEGER NOT NULL, create_key TEXT NOT NULL, rev TEXT NOT NULL,
 	gone INTEGER NOT NULL, parties TEXT NOT NULL, since INTEGER NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (crm, hash)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS meeting_record ON meeting (crm, record) WHERE record <> '';
 CREATE TABLE IF NOT EXISTS stop (resource TEXT PRIMARY KEY) WITHOUT ROWID;`
@@ -84,12 +84,12 @@ func (t *Tenants) MeetingKey(ctx context.Context, crm authz.Resource) ([]byte, e
 	return key, nil
 }
 
-const meetingColumns = "hash, record, lead, host, create_key, gone, parties, since, version"
+const meetingColumns = "hash, record, lead, host, create_key, rev, gone, parties, since, version"
 
 func (t *Tenants) one(ctx context.Context, where string, args ...any) (m lksync.Meeting, ok bool, err error) {
 	var since int64
 	err = t.db.QueryRowContext(ctx, "SELECT "+meetingColumns+" FROM meeting WHERE "+where+" LIMIT 1", args...).
-		Scan(&m.Hash, &m.Record, &m.Lead, &m.Host, &m.Key, &m.Gone, &m.Parties, &since, &m.Version)
+		Scan(&m.Hash, &m.Record, &m.Lead, &m.Host, &m.Key, &m.Rev, &m.Gone, &m.Parties, &since, &m.Version)
 	m.Since = when(since)
 	if errors.Is(err, sql.ErrNoRows) {
 		return lksync.Meeting{}, false, nil
@@ -112,13 +112,13 @@ func (t *Tenants) MeetingOf(ctx context.Context, crm authz.Resource, record stri
 
 // PutMeeting implements lksync.MeetingStore.
 func (t *Tenants) PutMeeting(ctx context.Context, crm authz.Resource, m lksync.Meeting) (bool, error) {
-	q := `UPDATE meeting SET record = ?, lead = ?, host = ?, create_key = ?, gone = ?, parties = ?, since = ?, version = version + 1
+	q := `UPDATE meeting SET record = ?, lead = ?, host = ?, create_key = ?, rev = ?, gone = ?, parties = ?, since = ?, version = version + 1
 		WHERE crm = ? AND hash = ? AND version = ?`
 	if m.Version == 0 {
-		q = `INSERT INTO meeting (record, lead, host, create_key, gone, parties, since, crm, hash, version)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING`
+		q = `INSERT INTO meeting (record, lead, host, create_key, rev, gone, parties, since, crm, hash, version)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? + 1) ON CONFLICT DO NOTHING`
 	}
-	res, err := t.db.ExecContext(ctx, q, m.Record, m.Lead, m.Host, m.Key, m.Gone, m.Parties, unix(m.Since), crm.String(), m.Hash, m.Version)
+	res, err := t.db.ExecContext(ctx, q, m.Record, m.Lead, m.Host, m.Key, m.Rev, m.Gone, m.Parties, unix(m.Since), crm.String(), m.Hash, m.Version)
 	if err != nil {
 		return false, fmt.Errorf("gormstate: put meeting: %w", err)
 	}

@@ -237,7 +237,7 @@ func RunShared(t *testing.T, create func(t *testing.T) (lksync.MeetingStore, lks
 		require.NoError(t, err)
 		assert.NotEqual(t, key, other)
 
-		m := lksync.Meeting{Hash: "h", Record: "id", Lead: "ana", Host: true, Key: "k", Parties: "p q", Since: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)}
+		m := lksync.Meeting{Hash: "h", Record: "id", Lead: "ana", Host: true, Key: "k", Rev: "r", Parties: "p q", Since: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)}
 		put := func(m lksync.Meeting, want bool) {
 			t.Helper()
 			ok, err := s.PutMeeting(ctx, acme, m)
