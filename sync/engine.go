@@ -31,6 +31,21 @@ type Options struct {
 	// BrakeCount and more than BrakePercent of those linked deletes none of
 	// them and waits for Approve. Zero: 10 and 5.
 	BrakeCount, BrakePercent int
+	// The same for changes of linked records. Zero: 20 and 50.
+	BrakeChanges, BrakeChangesPercent int
+
+	// Meetings tells which CRM record a meeting is that several mailboxes
+	// share. Nil: each mailbox finds it by subject and time, which is right
+	// only where one mailbox of a tenant is synced.
+	Meetings MeetingStore
+	// Stops is where the stop switch is kept. Nil: in this process only.
+	Stops StopStore
+	// WatchEvery is how often Stops is asked during a round, beside the moment
+	// before each write; zero: 250 ms.
+	WatchEvery time.Duration
+	// HoldUpTo is how many observed records a round keeps in memory; beyond, it
+	// works in pages. Zero: 2,000.
+	HoldUpTo int
 }
 
 // Engine runs rounds. Safe for concurrent use; one round of a pair at a time.
@@ -39,6 +54,9 @@ type Engine struct {
 	az     *authz.Authorizer
 	states StateStore
 	o      Options
+
+	watch   bool // other processes may pull the stop switch
+	running running
 
 	mu    gosync.Mutex
 	turns map[PairID]chan struct{} // holds one token while a pair is worked on
@@ -76,6 +94,21 @@ func New(az *authz.Authorizer, st StateStore, opts *Options) *Engine {
 	}
 	if e.o.BrakePercent <= 0 {
 		e.o.BrakePercent = 5
+	}
+	if e.o.BrakeChanges <= 0 {
+		e.o.BrakeChanges = 20
+	}
+	if e.o.BrakeChangesPercent <= 0 {
+		e.o.BrakeChangesPercent = 50
+	}
+	if e.watch = e.o.Stops != nil; !e.watch {
+		e.o.Stops = &MemoryStops{}
+	}
+	if e.o.WatchEvery <= 0 {
+		e.o.WatchEvery = 250 * time.Millisecond
+	}
+	if e.o.HoldUpTo <= 0 {
+		e.o.HoldUpTo = 2000
 	}
 	return e
 }
@@ -139,23 +172,41 @@ func (e *Engine) Plan(ctx context.Context, who authz.Principal, p Pair) (Plan, e
 		return Plan{}, err
 	}
 	defer leave()
-	r := e.round(p, st)
+	r := e.round(who, p, st)
+	r.dry = true
+	if err := r.identify(ctx); err != nil {
+		return Plan{}, err
+	}
 	var errs []error
 	out := Plan{Pair: p.ID}
 	for _, rule := range p.rules() {
-		k := r.kind(rule)
-		us, _, err := k.observe(ctx, nil)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		_, plan, err := k.plan(ctx, us)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		out.Actions = append(out.Actions, plan...)
+		errs = append(errs, r.kind(rule).dryRun(ctx, &out))
 	}
 	return out, errors.Join(errs...)
+}
+
+// dryRun adds to a plan what a round would do with one kind.
+func (k *kindRound) dryRun(ctx context.Context, out *Plan) error {
+	if err := k.begin(ctx); err != nil {
+		return err
+	}
+	g, _, err := k.observe(ctx, nil)
+	if err != nil {
+		return errors.Join(err, g.close())
+	}
+	defer func() { _ = g.close() }() // nothing in it is wanted any more
+	if g.scratch != nil {
+		if err := k.foresee(ctx, g); err != nil {
+			return err
+		}
+	}
+	return g.pages(ctx, func(us []*unit) error {
+		_, plan, err := k.plan(us)
+		room := max(0, DryRunLimit-len(out.Actions))
+		out.More += max(0, len(plan)-room)
+		out.Actions = append(out.Actions, plan[:min(room, len(plan))]...)
+		return err
+	})
 }
 
 // Sync runs one round, with permission sync.run, and says what it did. An error
@@ -171,7 +222,13 @@ func (e *Engine) Sync(ctx context.Context, who authz.Principal, p Pair) (Report,
 		return Report{Pair: p.ID}, err
 	}
 	defer leave()
-	r := e.round(p, st)
+	r := e.round(who, p, st)
+	if err := e.stopped(ctx, p); err != nil {
+		r.report.Held = err.Error()
+		return r.report, err
+	}
+	ctx, done := e.guard(ctx, r)
+	defer done()
 	start, cpu, sent := e.o.Clock(), cpuTime(), p.Left.Requests()+p.Right.Requests()
 	r.report.Started = start.UTC()
 	err = r.run(ctx)
@@ -183,8 +240,8 @@ func (e *Engine) Sync(ctx context.Context, who authz.Principal, p Pair) (Report,
 	return r.report, err
 }
 
-func (e *Engine) round(p Pair, st State) *round {
-	return &round{e: e, p: p, st: st, now: e.o.Clock().UTC().Truncate(time.Second),
+func (e *Engine) round(who authz.Principal, p Pair, st State) *round {
+	return &round{e: e, p: p, who: who, st: st, now: e.o.Clock().UTC().Truncate(time.Second),
 		report: Report{Pair: p.ID, Kinds: map[connectors.Kind]*KindReport{}, Plan: Plan{Pair: p.ID}}}
 }
 
@@ -235,10 +292,10 @@ func (e *Engine) Issues(ctx context.Context, who authz.Principal, p Pair, q Issu
 	return out, nil
 }
 
-// Approve lets the next round delete up to n records of a kind that the brake
-// holds, with permission sync.run.
+// Approve lets the next round delete or change up to n records of a kind that the
+// brake holds, with permission sync.approve.
 func (e *Engine) Approve(ctx context.Context, who authz.Principal, p Pair, k connectors.Kind, n int) error {
-	if err := e.allow(ctx, who, p, "sync.run"); err != nil {
+	if err := e.allow(ctx, who, p, "sync.approve"); err != nil {
 		return err
 	}
 	st, leave, err := e.enter(ctx, p, true)

@@ -105,6 +105,14 @@ func (w *world) issues() []Issue {
 	return page.Issues
 }
 
+// approve lifts the brake as the user does.
+func (w *world) approve(k connectors.Kind, n int) {
+	w.t.Helper()
+	p := w.p
+	p.OnBehalfOf = authz.Principal{}
+	require.NoError(w.t, w.e.Approve(w.t.Context(), authztest.Principal(w.t, "user:idp/ana"), p, k, n))
+}
+
 func contact(given, family, email string) *connectors.Record {
 	r := connectors.NewRecord(connectors.KindContact)
 	r.Contact.GivenName, r.Contact.FamilyName, r.Contact.Email = given, family, email
@@ -162,7 +170,7 @@ func TestAnEditOfACopyThatWasFoundLaterIsKept(t *testing.T) {
 		w.quiet()
 		assert.Equal(t, "1", w.box.Records(kc)[0].Contact.Phone)
 		assert.Equal(t, "Miller", w.crm.Records(kc)[0].Contact.JobTitle)
-		assert.Equal(t, []Code{CodeConflict}, codes(w.issues()))
+		assert.Empty(t, w.issues(), "each filled what is empty on the other side")
 	}
 }
 
@@ -456,7 +464,7 @@ func TestWinner(t *testing.T) {
 	}
 }
 
-func TestGuardG1AbsenceNeverDeletes(t *testing.T) {
+func TestG1AbsenceNeverDeletes(t *testing.T) {
 	w := newWorld(t, setup{o: Options{BrakeCount: 1000}})
 	for i := range 30 {
 		w.crm.Add(contact("N", fmt.Sprint(i), fmt.Sprintf("n%d@x.example", i)))
@@ -470,7 +478,7 @@ func TestGuardG1AbsenceNeverDeletes(t *testing.T) {
 	assert.Len(t, w.crm.Records(kc), 30)
 }
 
-func TestGuardG2MassDeleteWaitsForApproval(t *testing.T) {
+func TestG2MassDeleteWaitsForApproval(t *testing.T) {
 	w := newWorld(t, setup{})
 	for i := range 40 {
 		w.crm.Add(contact("N", fmt.Sprint(i), fmt.Sprintf("n%d@x.example", i)))
@@ -488,48 +496,15 @@ func TestGuardG2MassDeleteWaitsForApproval(t *testing.T) {
 	assert.Len(t, w.sync().Kinds[kc].Deleted, 2)
 	assert.Len(t, w.crm.Records(kc), 40, "still held")
 
-	require.NoError(t, w.e.Approve(t.Context(), w.worker, w.p, kc, 20))
+	require.ErrorIs(t, w.e.Approve(t.Context(), w.worker, w.p, kc, 20), authz.ErrDenied, "the worker does not approve")
+	w.approve(kc, 20)
 	rep = w.sync()
 	assert.Equal(t, [2]int{20, 0}, rep.Kinds[kc].Deleted)
 	assert.Empty(t, w.issues())
 	assert.Empty(t, rep.Held)
 }
 
-// feature: F6
-func TestGuardG3OnlyTheOrganizerDeletes(t *testing.T) {
-	for organizer, left := range map[string]int{"ana@acme.example": 0, "boss@acme.example": 1, "": 1} {
-		w := newWorld(t, setup{})
-		a := appointment("Review", noon, "bo@x.example")
-		a.Appointment.Organizer.Address = organizer
-		w.crm.Add(a)
-		w.sync()
-		w.box.Remove(ka, w.box.Records(ka)[0].ID)
-		w.sync()
-		assert.Len(t, w.crm.Records(ka), left, organizer)
-		w.quiet()
-		assert.Empty(t, w.box.Records(ka), "what was left alone does not come back")
-	}
-	// Deleted in the CRM: nothing that has attendees, and nothing born in the
-	// mailbox, is deleted there.
-	w := newWorld(t, setup{})
-	w.crm.Add(appointment("With", noon, "bo@x.example"))
-	w.crm.Add(appointment("Alone", noon))
-	w.box.Add(appointment("Own", noon))
-	w.sync()
-	for _, r := range w.crm.Records(ka) {
-		w.crm.Remove(ka, r.ID)
-	}
-	rep := w.quiet()
-	var left []string
-	for _, r := range w.box.Records(ka) {
-		left = append(left, r.Appointment.Subject)
-	}
-	assert.ElementsMatch(t, []string{"With", "Own"}, left)
-	assert.Empty(t, w.crm.Records(ka))
-	assert.Zero(t, rep.Kinds[ka].Links)
-}
-
-func TestGuardG7TouchStormWritesNothing(t *testing.T) {
+func TestG7TouchStormWritesNothing(t *testing.T) {
 	w := newWorld(t, setup{})
 	for i := range 20 {
 		w.crm.Add(contact("N", fmt.Sprint(i), fmt.Sprintf("n%d@x.example", i)))
@@ -546,7 +521,7 @@ func TestGuardG7TouchStormWritesNothing(t *testing.T) {
 	assert.Zero(t, w.sync().Kinds[kc].Read[0])
 }
 
-func TestGuardG8FirstSyncAdopts(t *testing.T) {
+func TestG8FirstSyncAdopts(t *testing.T) {
 	w := newWorld(t, setup{})
 	a, b := contact("Ada", "Berg", "ADA@x.example"), contact("Ada", "Berg", "ada@x.example")
 	a.Contact.Phone, b.Contact.JobTitle = "+49 1", "Cook"
@@ -575,7 +550,7 @@ func TestGuardG8FirstSyncAdopts(t *testing.T) {
 }
 
 // feature: F10
-func TestGuardG11PrivateStaysInTheMailbox(t *testing.T) {
+func TestG11PrivateStaysInTheMailbox(t *testing.T) {
 	w := newWorld(t, setup{})
 	a := appointment("Doctor", noon)
 	a.Appointment.Sensitivity = connectors.Private
@@ -805,7 +780,7 @@ func randomWorld(t *testing.T, seed uint64) {
 	w := newWorld(t, setup{
 		crm: mem.Options{NoTombs: rnd.IntN(2) == 0, RefuseDups: rnd.IntN(2) == 0, Batch: 1 + rnd.IntN(5)},
 		box: mem.Options{RefuseDups: rnd.IntN(2) == 0, Batch: 1 + rnd.IntN(5)},
-		o:   Options{BrakeCount: 1000, PageSize: 1 + rnd.IntN(7)}, states: crash})
+		o:   Options{BrakeCount: 1000, BrakeChanges: 1000, PageSize: 1 + rnd.IntN(7), HoldUpTo: 1 + rnd.IntN(12)}, states: crash})
 	systems := []*mem.System{w.crm, w.box}
 	born, deleted := map[string]bool{}, map[string]bool{} // by e-mail address, the identity of a person here
 	serial := 0

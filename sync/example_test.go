@@ -108,7 +108,9 @@ func ExampleEngine_Approve() {
 	report := must(engine.Sync(ctx, o.worker, o.pair))
 	fmt.Println("deleted:", report.Kinds[connectors.KindContact].Deleted, "held:", report.Held != "")
 
-	if err := engine.Approve(ctx, o.worker, o.pair, connectors.KindContact, 20); err != nil {
+	hers := o.pair // Ana says so herself
+	hers.OnBehalfOf = authz.Principal{}
+	if err := engine.Approve(ctx, o.pair.OnBehalfOf, hers, connectors.KindContact, 20); err != nil {
 		log.Fatal(err)
 	}
 	report = must(engine.Sync(ctx, o.worker, o.pair))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -34,7 +35,6 @@ func (k *kindRound) execute(ctx context.Context, us []*unit, steps []step, lastP
 	for i := range us {
 		ws[i] = work{us[i], steps[i]}
 	}
-	done := 0
 	each := func(match func(work) bool, size int, do func([]work) error) error {
 		var sel []work
 		for _, w := range ws {
@@ -43,18 +43,19 @@ func (k *kindRound) execute(ctx context.Context, us []*unit, steps []step, lastP
 			}
 		}
 		for chunk := range slices.Chunk(sel, max(1, min(size, connectors.MaxItems))) {
-			if err := ctx.Err(); err != nil {
+			if err := context.Cause(ctx); err != nil {
 				return err
 			}
 			if err := do(chunk); err != nil {
 				return err
 			}
-			done += len(chunk)
-			k.progress(k.kind, Writing, done, len(ws))
+			k.done += len(chunk)
+			k.progress(k.kind, Writing, k.done, k.total)
 		}
 		return nil
 	}
-	err := each(func(w work) bool { return w.st.op != Create && w.st.op != Delete && !writes(w.st) }, 500, func(c []work) error { return k.remember(ctx, c) })
+	err := each(func(w work) bool { return w.st.op != Create && w.st.op != Delete && w.st.op != Cancel && !writes(w.st) }, 500,
+		func(c []work) error { return k.remember(ctx, c) })
 	for _, s := range []Side{Left, Right} {
 		if err == nil {
 			err = each(func(w work) bool { return w.st.op == Create && w.st.side == s }, k.t.caps[s.at()].Batch,
@@ -65,10 +66,21 @@ func (k *kindRound) execute(ctx context.Context, us []*unit, steps []step, lastP
 		err = each(func(w work) bool { return w.st.op == Merge && writes(w.st) }, min(k.t.caps[0].Batch, k.t.caps[1].Batch),
 			func(c []work) error { return k.update(ctx, c, retry) })
 	}
-	for _, s := range []Side{Left, Right} {
+	if err == nil && k.paged && !k.last { // they come after all pages
+		for _, w := range ws {
+			if w.st.op == Delete || w.st.op == Cancel {
+				k.deletes = append(k.deletes, recordAt{w.st.side, w.u.views[w.st.side.at()].id})
+			}
+		}
+	} else {
 		if err == nil {
-			err = each(func(w work) bool { return w.st.op == Delete && w.st.side == s }, k.t.caps[s.at()].Batch,
-				func(c []work) error { return k.remove(ctx, s, c, retry) })
+			err = each(func(w work) bool { return w.st.op == Cancel }, k.t.caps[0].Batch, func(c []work) error { return k.cancel(ctx, c, retry) })
+		}
+		for _, s := range []Side{Left, Right} {
+			if err == nil {
+				err = each(func(w work) bool { return w.st.op == Delete && w.st.side == s }, k.t.caps[s.at()].Batch,
+					func(c []work) error { return k.remove(ctx, s, c, retry) })
+			}
 		}
 	}
 	if err != nil {
@@ -126,7 +138,10 @@ func (k *kindRound) linkOf(u *unit, state LinkState) Link {
 	if u.link != nil {
 		l = *u.link
 	}
-	l.State, l.Seen = state, k.now
+	l.State, l.Seen, l.Apart, l.Base = state, k.now, nil, nil
+	if meetingIn(u) != nil {
+		l.Role = u.role
+	}
 	for i := range u.views {
 		l.ID[i], l.Rev[i] = u.views[i].id, ""
 		if r := u.views[i].rec; r != nil {
@@ -149,12 +164,28 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			if u.link == nil {
 				k.rep.Linked++
 			}
-			b.Put = append(b.Put, k.linkOf(u, Linked))
+			if err := k.register(ctx, u, u.views[0].id, ""); err != nil {
+				return err
+			}
+			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
 			k.solve(&b, u)
+		case Await:
+			l := k.linkOf(u, Expected)
+			l.ID[1], l.Rev[1] = "", ""
+			b.Put = append(b.Put, l)
+		case Leave:
+			b.Put = append(b.Put, k.linkOf(u, Outside))
+			k.solve(&b, u)
+			k.rep.Unlinked++
 		case Forget:
 			b.Drop = append(b.Drop, u.link.Number)
 			k.solve(&b, u)
 		case Drop:
+			if u.views[0].gone {
+				if err := k.bury(ctx, u); err != nil {
+					return err
+				}
+			}
 			l := k.linkOf(u, Unlinked)
 			for i := range u.views {
 				if u.views[i].rec == nil {
@@ -165,7 +196,11 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			k.solve(&b, u)
 			k.rep.Unlinked++
 		case Conflict:
-			b.Put = append(b.Put, k.linkOf(u, Conflicted))
+			l := k.linkOf(u, Conflicted)
+			if u.link != nil {
+				l.Base, l.Apart = u.link.Base, u.link.Apart
+			}
+			b.Put = append(b.Put, l)
 			k.raise(&b, u, w.st.code)
 			k.rep.Conflicts++
 		case Hold:
@@ -175,20 +210,44 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 	return k.commit(ctx, b)
 }
 
+// merged completes a link that both sides are alike in, but for what was left
+// different: rec is what both say.
+func (k *kindRound) merged(l Link, w work, rec *connectors.Record) Link {
+	l = turned(l, w.st, k.now)
+	l.Apart = w.st.apart
+	if k.t.digest != nil && len(l.Apart) == 0 && rec != nil {
+		l.Base = digests(rec, k.t)
+	}
+	return l
+}
+
 // create makes records on a side. The intents are durable before anything is
 // sent and end together with what they led to.
-func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*unit)) error {
-	var announce Batch
-	drafts := make([]connectors.Draft, len(ws))
+func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*unit)) error {
+	var announce, held Batch
+	var ws []work
+	var drafts []connectors.Draft
+	from := s.Other().at()
 	reused := map[string]bool{}
 	// Not when the round began: that may be hours ago.
 	made := k.e.o.Clock().UTC().Truncate(time.Second).Add(time.Second)
-	from := s.Other().at()
-	for i, w := range ws {
+	for _, w := range all {
 		src := w.u.views[from].rec
 		key, again, err := k.key(recordAt{s.Other(), src.ID})
 		if err != nil {
 			return err
+		}
+		if s == Left {
+			if key, err = k.claim(ctx, w.u, key); err != nil {
+				return err
+			}
+			if key == "" {
+				if w.u.meeting != nil && (w.u.meeting.Record != "" || w.u.meeting.Gone) {
+					retry(w.u)
+				}
+				k.raise(&held, w.u, CodeShared)
+				continue
+			}
 		}
 		r := connectors.NewRecord(k.kind)
 		for _, f := range k.t.shared {
@@ -196,12 +255,20 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 				connectors.CopyField(r, src, f)
 			}
 		}
-		drafts[i] = connectors.Draft{Record: r, Key: key}
+		ws = append(ws, w)
 		reused[key] = again
-		announce.Begin = append(announce.Begin, Intent{Key: drafts[i].Key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev, Made: made})
+		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
+		announce.Begin = append(announce.Begin, Intent{Key: key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev,
+			Check: check(key, r, k.carried(s)), Made: made})
 		if w.u.link != nil { // its partner is gone: the new one takes the place
 			announce.Drop = append(announce.Drop, w.u.link.Number)
 		}
+	}
+	if err := k.commit(ctx, held); err != nil || len(ws) == 0 {
+		return err
+	}
+	if err := k.gate(ctx); err != nil {
+		return fmt.Errorf("create %s: %w", s, err)
 	}
 	if err := k.st.Commit(ctx, announce); err != nil {
 		return err
@@ -211,15 +278,11 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 		// Nothing is known of any of them; the next round finds out.
 		return fmt.Errorf("create %s: %w", s, err)
 	}
-	want := make([]*connectors.Record, len(ws))
-	for i := range ws {
-		want[i] = drafts[i].Record
-	}
-	k.learn(ctx, s, res, want)
 	var b Batch
 	var lost []string
 	spent := map[string]bool{}
 	var stop error
+	var learn []learning
 	for i, w := range ws {
 		u, key := w.u, drafts[i].Key
 		u.link = nil
@@ -227,12 +290,8 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 		switch err := res[i].Err; {
 		case err == nil:
 			k.rep.Created[s.at()]++
-			b.End = append(b.End, key)
 			u.views[s.at()].id = res[i].ID
-			l := k.linkOf(u, Linked)
-			l.Origin, l.Rev[s.at()] = s.Other(), res[i].Rev
-			b.Put = append(b.Put, l)
-			k.solve(&b, u)
+			learn = append(learn, learning{w: w, id: res[i].ID, rev: res[i].Rev, want: drafts[i].Record, key: key})
 		case errors.Is(err, connectors.ErrUnknownOutcome), errors.Is(err, connectors.ErrExists):
 			lost = append(lost, key)
 			spent[key] = reused[key] && errors.Is(err, connectors.ErrExists)
@@ -240,6 +299,17 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 			b.End = append(b.End, key)
 			stop = k.refused(&b, u, err, retry, stop)
 		}
+	}
+	k.learn(ctx, s, learn, k.carried(s))
+	for _, x := range learn {
+		l := k.linkOf(x.w.u, Linked)
+		l.Origin, l.Rev[s.at()] = s.Other(), x.rev
+		if err := k.register(ctx, x.w.u, l.ID[0], wrote0(s, l)); err != nil {
+			return errors.Join(err, k.commit(ctx, b))
+		}
+		b.End = append(b.End, x.key)
+		b.Put = append(b.Put, k.merged(l, x.w, x.w.u.views[from].rec))
+		k.solve(&b, x.w.u)
 	}
 	if err := k.commit(ctx, b); err != nil {
 		return err
@@ -250,33 +320,66 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 	return k.settle(ctx, s, lost, spent, ws, drafts)
 }
 
-// learn finds the revisions that a system did not say when it wrote. A record that
-// says something else by now was edited meanwhile, and its revision stays unknown:
-// that counts as changed.
-func (k *kindRound) learn(ctx context.Context, s Side, res []connectors.Written, want []*connectors.Record) {
-	var at []int
-	var ids []string
-	for i, w := range res {
-		if w.Err == nil && w.Rev == "" && w.ID != "" {
-			at, ids = append(at, i), append(ids, w.ID)
-		}
+// wrote0 is the revision of a record that was just created in the CRM.
+func wrote0(s Side, l Link) string {
+	if s == Left {
+		return l.Rev[0]
 	}
-	if len(ids) == 0 {
-		return
-	}
-	rs, err := k.p.conn(s).Get(ctx, k.kind, ids)
-	if err != nil {
-		return // unknown it stays
-	}
-	var written []connectors.Field
+	return ""
+}
+
+// carried are the fields that a draft or an edit for a side can carry.
+func (k *kindRound) carried(s Side) []connectors.Field {
+	var out []connectors.Field
 	for _, f := range k.t.shared {
 		if !k.t.caps[s.at()].Fields[f].ReadOnly {
-			written = append(written, f)
+			out = append(out, f)
 		}
 	}
-	for n, i := range at {
-		if r := rs[n].Record; r != nil && len(connectors.Diff(r, want[i], written)) == 0 {
-			res[i].Rev = r.Rev
+	return out
+}
+
+// learning is a record that was just written, about which more has to be known.
+type learning struct {
+	w    work
+	id   string
+	rev  string // as the answer said; "" if it did not
+	want *connectors.Record
+	key  string
+}
+
+// learn reads records that were just written where their revision is not known,
+// or the UID that a calendar gave to a meeting. A revision counts as that of our
+// write only if the record says what was written: else somebody was faster, and
+// what he did is news to the next round.
+func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []connectors.Field) {
+	var want []*learning
+	for i := range ls {
+		u := ls[i].w.u
+		if ls[i].rev == "" || s == Right && k.table != nil && u.uid == "" && meetingIn(u) != nil {
+			want = append(want, &ls[i])
+		}
+	}
+	for chunk := range slices.Chunk(want, max(1, min(k.t.caps[s.at()].Batch, connectors.MaxItems))) {
+		ids := make([]string, len(chunk))
+		for i, x := range chunk {
+			ids[i] = x.id
+		}
+		rs, err := k.p.conn(s).Get(ctx, k.kind, ids)
+		if err != nil {
+			return // unknown it stays
+		}
+		for i, x := range chunk {
+			r := rs[i].Record
+			if r == nil {
+				continue
+			}
+			if x.rev == "" && len(connectors.Diff(r, x.want, fields)) == 0 {
+				x.rev = r.Rev
+			}
+			if a := r.Appointment; a != nil && s == Right && k.table != nil && a.UID != "" {
+				x.w.u.uid = k.table.hash("uid "+k.kind.String(), a.UID)
+			}
 		}
 	}
 }
@@ -310,32 +413,54 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map
 	}
 	var b Batch
 	for i, w := range ws {
-		if !slices.Contains(lost, drafts[i].Key) {
+		key := drafts[i].Key
+		if !slices.Contains(lost, key) {
 			continue
 		}
-		hits := found[drafts[i].Key]
+		hits := found[key]
+		if len(hits) == 0 && spent[key] {
+			b.End = append(b.End, key)
+			w.u.detail = "the first copy was removed before it was found"
+			k.raise(&b, w.u, CodeLater)
+			continue
+		}
 		if len(hits) == 0 {
-			if spent[drafts[i].Key] {
-				b.End = append(b.End, drafts[i].Key)
-				w.u.detail = "the first copy was removed before it was found"
-				k.raise(&b, w.u, CodeLater)
-				continue
-			}
 			k.raise(&b, w.u, CodeUnknown)
 			continue
 		}
+		rev, err := k.copyRev(ctx, s, hits[0].ID, key, check(key, drafts[i].Record, k.carried(s)))
+		if err != nil {
+			return err
+		}
 		k.rep.Created[s.at()]++
-		b.End = append(b.End, drafts[i].Key)
 		w.u.views[s.at()].id = hits[0].ID
 		l := k.linkOf(w.u, Linked)
-		l.Origin, l.Rev[s.at()] = s.Other(), "" // it may have been edited already
-		b.Put = append(b.Put, l)
+		l.Origin, l.Rev[s.at()] = s.Other(), rev
+		if err := k.register(ctx, w.u, l.ID[0], wrote0(s, l)); err != nil {
+			return err
+		}
+		b.End = append(b.End, key)
+		b.Put = append(b.Put, k.merged(l, w, w.u.views[s.Other().at()].rec))
 		k.solve(&b, w.u)
 		if len(hits) > 1 {
 			k.raise(&b, w.u, CodeDuplicate)
 		}
 	}
 	return k.commit(ctx, b)
+}
+
+// copyRev returns the revision of a copy that was found by its key, if it still
+// says what the draft said, and "" if somebody edited it since or it cannot be
+// read: then it counts as changed.
+func (k *kindRound) copyRev(ctx context.Context, s Side, id, key string, want uint16) (string, error) {
+	rs, err := k.p.conn(s).Get(ctx, k.kind, []string{id})
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", s, err)
+	}
+	if r := rs[0].Record; r != nil && check(key, r, k.carried(s)) == want {
+		return r.Rev, nil
+	}
+	return "", nil
 }
 
 // refused sorts a failed write: an issue, another look, or the end of the work
@@ -378,8 +503,19 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			if fs := w.st.write[s.at()]; len(fs) > 0 && !failed[w.u] && stop == nil {
 				there := w.u.views[s.at()].rec
 				want := there.Clone()
-				for _, f := range fs {
-					connectors.CopyField(want, w.u.views[s.Other().at()].rec, f)
+				if p := w.u.joins; p != nil {
+					if err := k.bring(ctx, w.u, *p); err != nil {
+						stop, failed[w.u] = err, true
+						continue
+					}
+					want.Appointment.Attendees = append(slices.Clone(w.u.raw[0].Appointment.Attendees), *p)
+				} else {
+					for _, f := range fs {
+						connectors.CopyField(want, w.u.views[s.Other().at()].rec, f)
+						if f == connectors.FieldAttendees && s == Left {
+							want.Appointment.Attendees = append(want.Appointment.Attendees, w.u.extra...)
+						}
+					}
 				}
 				sel = append(sel, w)
 				edits = append(edits, connectors.Edit{ID: there.ID, Rev: there.Rev, Record: want, Fields: fs})
@@ -388,7 +524,11 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		if len(sel) == 0 {
 			continue
 		}
-		res, err := k.p.conn(s).Update(ctx, k.kind, edits)
+		err := k.gate(ctx)
+		var res []connectors.Written
+		if err == nil {
+			res, err = k.p.conn(s).Update(ctx, k.kind, edits)
+		}
 		if err != nil {
 			stop = fmt.Errorf("update %s: %w", s, err)
 			for _, w := range sel {
@@ -396,11 +536,7 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			}
 			continue
 		}
-		want := make([]*connectors.Record, len(sel))
-		for i := range sel {
-			want[i] = edits[i].Record
-		}
-		k.learn(ctx, s, res, want)
+		var learn []learning
 		for i, w := range sel {
 			if err := res[i].Err; err != nil {
 				failed[w.u] = true
@@ -408,7 +544,11 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 				continue
 			}
 			k.rep.Updated[s.at()]++
-			rev[w.u][s.at()] = res[i].Rev
+			learn = append(learn, learning{w: w, id: edits[i].ID, rev: res[i].Rev, want: edits[i].Record})
+		}
+		k.learn(ctx, s, learn, k.carried(s))
+		for _, x := range learn {
+			rev[x.w.u][s.at()] = x.rev
 		}
 	}
 	for _, w := range ws {
@@ -420,10 +560,46 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		}
 		l := k.linkOf(w.u, Linked)
 		l.Rev = *rev[w.u]
-		b.Put = append(b.Put, l)
+		rev0 := ""
+		if len(w.st.write[0]) > 0 {
+			rev0 = l.Rev[0]
+		}
+		if err := k.register(ctx, w.u, l.ID[0], rev0); err != nil {
+			return errors.Join(err, k.commit(ctx, b))
+		}
+		both := w.u.views[0].rec
+		if len(w.st.write[0]) > 0 && w.u.joins == nil {
+			both = both.Clone()
+			for _, f := range w.st.write[0] {
+				connectors.CopyField(both, w.u.views[1].rec, f)
+			}
+		}
+		b.Put = append(b.Put, k.merged(l, w, both))
 		k.solve(&b, w.u)
+		if k.brake.approved > 0 && k.brake.used {
+			b.Approve = map[connectors.Kind]int{k.kind: 0} // an approval serves once
+		}
 	}
 	return errors.Join(k.commit(ctx, b), stop)
+}
+
+// bring notes, before it is written, that a party is put into a record by way of
+// this mailbox.
+func (k *kindRound) bring(ctx context.Context, u *unit, p connectors.Party) error {
+	h := k.table.party(p.Address)
+	if slices.Contains(strings.Fields(u.meeting.Parties), h) {
+		return nil
+	}
+	m := *u.meeting
+	m.Parties = strings.TrimSpace(m.Parties + " " + h)
+	err := k.table.put(ctx, &m)
+	if errors.Is(err, errRaced) {
+		return fmt.Errorf("%w: %w", &connectors.Error{Op: "update", Kind: k.kind, Class: connectors.ErrUnavailable, Detail: "another mailbox was faster"}, err)
+	}
+	if err == nil {
+		u.meeting = &m
+	}
+	return err
 }
 
 // wrote reports whether every write of a work went through.
@@ -443,7 +619,11 @@ func (k *kindRound) remove(ctx context.Context, s Side, ws []work, retry func(*u
 		r := w.u.views[s.at()].rec
 		ts[i] = connectors.Target{ID: r.ID, Rev: r.Rev}
 	}
-	res, err := k.p.conn(s).Delete(ctx, k.kind, ts)
+	err := k.gate(ctx)
+	var res []connectors.Written
+	if err == nil {
+		res, err = k.p.conn(s).Delete(ctx, k.kind, ts)
+	}
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", s, err)
 	}
@@ -455,8 +635,45 @@ func (k *kindRound) remove(ctx context.Context, s Side, ws []work, retry func(*u
 			continue
 		}
 		k.rep.Deleted[s.at()]++
+		if s == Left {
+			if err := k.bury(ctx, w.u); err != nil {
+				return errors.Join(err, k.commit(ctx, b))
+			}
+		}
 		b.Approve = map[connectors.Kind]int{k.kind: 0} // an approval serves once
 		b.Drop = append(b.Drop, w.u.link.Number)
+		k.solve(&b, w.u)
+	}
+	return errors.Join(k.commit(ctx, b), stop)
+}
+
+// cancel marks records in the CRM as cancelled and lets go of them.
+func (k *kindRound) cancel(ctx context.Context, ws []work, retry func(*unit)) error {
+	es := make([]connectors.Edit, len(ws))
+	for i, w := range ws {
+		r := w.u.views[0].rec.Clone()
+		r.Appointment.Status = connectors.Cancelled
+		es[i] = connectors.Edit{ID: r.ID, Rev: r.Rev, Record: r, Fields: []connectors.Field{connectors.FieldStatus}}
+	}
+	err := k.gate(ctx)
+	var res []connectors.Written
+	if err == nil {
+		res, err = k.p.Left.Update(ctx, k.kind, es)
+	}
+	if err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	var b Batch
+	var stop error
+	for i, w := range ws {
+		if err := res[i].Err; err != nil {
+			stop = k.refused(&b, w.u, err, retry, stop)
+			continue
+		}
+		k.rep.Updated[0]++
+		l := k.linkOf(w.u, Unlinked)
+		l.ID[1], l.Rev[0] = "", res[i].Rev
+		b.Put = append(b.Put, l)
 		k.solve(&b, w.u)
 	}
 	return errors.Join(k.commit(ctx, b), stop)

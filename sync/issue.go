@@ -23,12 +23,15 @@ const (
 	CodeUnknown   Code = "LK-UNKNOWN-OUTCOME"
 	CodeDuplicate Code = "LK-DUPLICATE"
 	CodeBrake     Code = "LK-BRAKE"
+	CodeFirst     Code = "LK-FIRST-ROUND"
+	CodeLoop      Code = "LK-LOOP"
+	CodeShared    Code = "LK-SHARED"
 )
 
 // Codes returns every code.
 func Codes() []Code {
 	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
-		CodeDuplicate, CodeBrake}
+		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared}
 }
 
 // explain says what happened, what was not done, and what to do next.
@@ -75,9 +78,21 @@ func (c Code) explain() (what, undone, next string) {
 			"The older one was linked, and no other was removed.",
 			"Remove the surplus record by hand."
 	case CodeBrake:
-		return "More records were deleted at once than is usual.",
-			"No deletion was carried over.",
-			"If the deletions are meant, approve them; otherwise restore the records."
+		return "More records were deleted or changed at once than is usual.",
+			"None of these deletions or changes was carried over.",
+			"If they are meant, approve them; otherwise restore the records."
+	case CodeFirst:
+		return "The record went away before the first round was through.",
+			"Its partner was not deleted.",
+			"Nothing needs to be done; it is looked at again after the first round."
+	case CodeLoop:
+		return "The record was written to and fro several times within an hour.",
+			"It was not written again.",
+			"Find out which program changes it back; it is tried again in an hour, and left alone if that goes on."
+	case CodeShared:
+		return "Another mailbox that takes part in the meeting is about to bring it to the CRM.",
+			"It was not brought there a second time.",
+			"Nothing needs to be done; it is linked as soon as it is there."
 	}
 	return "Unknown trouble.", "Nothing was done.", "Report this code."
 }
@@ -128,7 +143,14 @@ func (c Code) retry(tries int, now time.Time) time.Time {
 			return now.Add(waits[tries-1])
 		}
 		return time.Time{} // left alone until somebody changes it
-	case CodeBrake:
+	case CodeShared:
+		return now.Add(waits[min(tries, 3)-1])
+	case CodeLoop:
+		if tries <= len(waits) {
+			return now.Add(time.Hour)
+		}
+		return time.Time{}
+	case CodeBrake, CodeFirst:
 		return now
 	}
 	return time.Time{}

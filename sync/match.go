@@ -59,7 +59,7 @@ func hash(parts []string) likeness {
 func pairUp(us []*unit, shared []connectors.Field) []*unit {
 	groups := map[likeness]*[2][]*unit{}
 	for _, u := range us {
-		if u.link != nil || u.trouble != "" {
+		if u.link != nil && u.link.State != Expected || u.trouble != "" || u.views[0].rec != nil && u.views[1].rec != nil {
 			continue
 		}
 		for i := range u.views {

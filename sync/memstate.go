@@ -1,7 +1,9 @@
 package sync
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"maps"
 	"slices"
 	gosync "sync"
@@ -27,6 +29,8 @@ type memory struct {
 	cursors  map[kindSide]string
 	swept    map[kindSide]time.Time
 	approved map[connectors.Kind]int
+	identity [2]string
+	key      []byte
 }
 
 type kindID struct {
@@ -87,23 +91,112 @@ func (h *memoryHandle) Find(_ context.Context, k connectors.Kind, s Side, id str
 }
 
 func (h *memoryHandle) Links(_ context.Context, k connectors.Kind, after int64, limit int) ([]Link, error) {
+	return h.some(limit, func(l Link) bool { return l.Kind == k && l.Number > after }), nil
+}
+
+func (h *memoryHandle) Waiting(_ context.Context, k connectors.Kind, after int64, limit int) ([]Link, error) {
+	return h.some(limit, func(l Link) bool { return l.Kind == k && l.Number > after && l.State == Expected }), nil
+}
+
+// some returns the first links that match, by number.
+func (h *memoryHandle) some(limit int, match func(Link) bool) []Link {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
 	var out []Link
-	for _, n := range slices.Sorted(maps.Keys(h.s.links)) {
-		if l := h.s.links[n]; l.Kind == k && n > after && len(out) < limit {
+	for _, l := range h.s.links {
+		if match(l) {
 			out = append(out, l)
 		}
 	}
+	slices.SortFunc(out, func(a, b Link) int { return cmp.Compare(a.Number, b.Number) })
+	return out[:min(limit, len(out))]
+}
+
+func (h *memoryHandle) Identity(context.Context) ([2]string, error) {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	return h.s.identity, nil
+}
+
+func (h *memoryHandle) Key(context.Context) ([]byte, error) {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	if h.s.key == nil {
+		h.s.key = make([]byte, 32)
+		if _, err := rand.Read(h.s.key); err != nil {
+			return nil, err
+		}
+	}
+	return h.s.key, nil
+}
+
+func (h *memoryHandle) Held(context.Context) error {
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
+	if h.epoch != h.s.epoch {
+		return ErrFenced
+	}
+	return nil
+}
+
+func (h *memoryHandle) Scratch(context.Context) (Scratch, error) {
+	return &memoryScratch{at: map[recordAt]string{}}, nil
+}
+
+// memoryScratch is a Scratch in memory.
+type memoryScratch struct {
+	at     map[recordAt]string
+	sorted []Seen
+}
+
+var _ Scratch = (*memoryScratch)(nil)
+
+func (m *memoryScratch) Add(_ context.Context, seen []Seen) error {
+	for _, x := range seen {
+		m.at[recordAt{x.Side, x.ID}] = x.Group
+	}
+	m.sorted = nil
+	return nil
+}
+
+func (m *memoryScratch) Next(_ context.Context, after string, limit int) ([]Seen, error) {
+	if m.sorted == nil {
+		for a, g := range m.at {
+			m.sorted = append(m.sorted, Seen{a.side, a.id, g})
+		}
+		slices.SortFunc(m.sorted, func(a, b Seen) int {
+			return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Side, b.Side), cmp.Compare(a.ID, b.ID))
+		})
+	}
+	from, _ := slices.BinarySearchFunc(m.sorted, after, func(x Seen, after string) int {
+		if x.Group <= after && after != "" {
+			return -1
+		}
+		return 1
+	})
+	to := min(from+limit, len(m.sorted))
+	for to > from && to < len(m.sorted) && m.sorted[to].Group == m.sorted[to-1].Group {
+		to++
+	}
+	return m.sorted[from:to], nil
+}
+
+func (m *memoryScratch) Has(_ context.Context, s Side, ids []string) ([]bool, error) {
+	out := make([]bool, len(ids))
+	for i, id := range ids {
+		_, out[i] = m.at[recordAt{s, id}]
+	}
 	return out, nil
 }
+
+func (m *memoryScratch) Close() error { return nil }
 
 func (h *memoryHandle) Count(_ context.Context, k connectors.Kind) (int, error) {
 	h.m.mu.Lock()
 	defer h.m.mu.Unlock()
 	n := 0
 	for _, l := range h.s.links {
-		if l.Kind == k && l.State != Unlinked {
+		if l.Kind == k && (l.State == Linked || l.State == Conflicted) {
 			n++
 		}
 	}
@@ -207,6 +300,9 @@ func (h *memoryHandle) Commit(_ context.Context, b Batch) error {
 		s.swept[kindSide{p.Kind, p.Side}] = p.At
 	}
 	maps.Copy(s.approved, b.Approve)
+	if b.Identity != nil {
+		s.identity = *b.Identity
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package sync
 import (
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -58,6 +59,12 @@ type Pair struct {
 	Right      *connectors.Conn
 	Rules      []Rule   // what crosses and how; nil: DefaultRules
 	Addresses  []string // the user's own e-mail addresses: who organizes a meeting decides over it
+
+	// Identity is what the two systems are in themselves: the id of the CRM's
+	// tenant, the immutable id of the mailbox. They are remembered at the first
+	// round; a pair whose systems are others later, as after the copy of a
+	// tenant, is refused with ErrIdentity. Empty: not known.
+	Identity [2]string
 }
 
 // Direction says which way records of a kind cross. The zero Direction is both.
@@ -91,12 +98,40 @@ const (
 	RightWins
 )
 
+// Privacy says what of a private calendar item crosses.
+type Privacy uint8
+
+// What crosses of a private item.
+const (
+	PrivateStays Privacy = iota // nothing; it is an issue
+	PrivateBlock                // that the time is taken, and nothing else
+)
+
 // Rule is how records of one kind are kept alike.
 type Rule struct {
 	Kind      connectors.Kind
 	Direction Direction
 	Deletes   Deletes
 	Winner    Winner
+	Private   Privacy
+
+	// Back is how long ago a calendar item may have ended to be followed; zero:
+	// any time. What leaves the window stays on both sides and is let go.
+	Back time.Duration
+	// Scope is the filter, for both sides; nil lets everything pass. It sees a
+	// record without its text, and must depend on nothing else. What leaves the
+	// filter stays on both sides and is let go.
+	Scope func(*connectors.Record) bool
+	// Cancels marks an appointment that was deleted in the mailbox as cancelled
+	// in the CRM, where it can be, instead of deleting it.
+	Cancels bool
+	// AttendeeDeletes lets an attendee who throws a meeting away delete its CRM
+	// record for everybody, as SAP's product does.
+	AttendeeDeletes bool
+	// Fields remembers a keyed digest of each field, so that changes of different
+	// fields of one record on both sides are merged. The key is the pair's own
+	// and goes with its state.
+	Fields bool
 }
 
 // DefaultRules syncs contacts and appointments both ways.
@@ -123,8 +158,8 @@ func (p Pair) valid() error {
 			return fmt.Errorf("sync: pair %s: rules: %s: not offered by both sides", p.ID, r.Kind)
 		case seen[r.Kind]:
 			return fmt.Errorf("sync: pair %s: rules: %s: stated twice", p.ID, r.Kind)
-		case r.Direction > ToLeft || r.Deletes > Unlink || r.Winner > RightWins:
-			return fmt.Errorf("sync: pair %s: rules: %s: direction, deletes or winner out of range", p.ID, r.Kind)
+		case r.Direction > ToLeft || r.Deletes > Unlink || r.Winner > RightWins || r.Private > PrivateBlock || r.Back < 0:
+			return fmt.Errorf("sync: pair %s: rules: %s: direction, deletes, winner, privacy or window out of range", p.ID, r.Kind)
 		}
 		seen[r.Kind] = true
 	}

@@ -1,7 +1,10 @@
 package sync
 
 import (
+	"bytes"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 )
@@ -19,11 +22,14 @@ const (
 	Forget      // both records are gone
 	Conflict    // leave both as they are and tell a person
 	Hold        // do nothing and tell a person
+	Await       // do nothing: the record comes into the mailbox by its organizer's invitation
+	Cancel      // mark the record on Side as cancelled and follow it no longer
+	Leave       // out of the window or filter: both stay, and are not followed until they are in it again
 )
 
 // String returns the operation's name.
 func (o Op) String() string {
-	return [...]string{"nothing", "create", "merge", "delete", "unlink", "forget", "conflict", "hold"}[o]
+	return [...]string{"nothing", "create", "merge", "delete", "unlink", "forget", "conflict", "hold", "await", "cancel", "leave"}[o]
 }
 
 // MarshalText writes the name.
@@ -39,62 +45,138 @@ type view struct {
 
 func (v view) present() bool { return v.rec != nil }
 
-// terms are what does not depend on the record: rule, fields and abilities.
+// terms are what does not depend on the content of the records: the rule, fields
+// and abilities, and what the user is in the meeting.
 type terms struct {
 	rule      Rule
 	shared    []connectors.Field
 	caps      [2]connectors.Capability
 	addresses []string
+	now       time.Time
+	first     bool                                              // no round of this kind was ever finished
+	digest    func(*connectors.Record, connectors.Field) []byte // nil: fields are not remembered
+
+	role Role // of the user
+	lead bool // this pair writes the meeting to the CRM; no other does
+	dead bool // the meeting's record was deleted in the CRM
+
+	asLeft bool // the record is as an attendee's mailbox last wrote it
 }
 
 // writable returns those of the fields that may be written to a side from what
-// the other side says. A field that is empty where nothing but the system itself
-// can fill it says nothing: it was never carried there.
+// the other side says, if that is given. A field that is empty where nothing but
+// the system itself can fill it says nothing: it was never carried there.
 func (t terms) writable(fs []connectors.Field, s Side, from *connectors.Record) []connectors.Field {
-	if t.rule.Direction == ToLeft && s == Right || t.rule.Direction == ToRight && s == Left || !t.caps[s.at()].Update {
+	switch {
+	case t.rule.Direction == ToLeft && s == Right, t.rule.Direction == ToRight && s == Left, !t.caps[s.at()].Update:
+		return nil
+	case s == Right && t.role == Attendee: // the copy is the organizer's to change
+		return nil
+	case s == Left && t.role != NoRole && !t.lead: // one mailbox writes to the record
 		return nil
 	}
 	var out []connectors.Field
 	for _, f := range fs {
-		if !t.caps[s.at()].Fields[f].ReadOnly && !(t.caps[s.Other().at()].Fields[f].ReadOnly && from.Empty(f)) {
+		silent := from != nil && t.caps[s.Other().at()].Fields[f].ReadOnly && from.Empty(f)
+		if !t.caps[s.at()].Fields[f].ReadOnly && !silent {
 			out = append(out, f)
 		}
 	}
+	if s == Right && t.role == Organizer && !slices.ContainsFunc(out, tells) {
+		return nil // not worth a message to anybody
+	}
 	return out
+}
+
+// tells reports whether attendees care about a field. A change in the others only
+// is not written to a meeting: some systems send an update for every change.
+func tells(f connectors.Field) bool {
+	switch f {
+	case connectors.FieldUID, connectors.FieldZone, connectors.FieldSensitivity, connectors.FieldAvailability, connectors.FieldReminder, connectors.FieldCategories:
+		return false
+	}
+	return true
 }
 
 func (t terms) mayCreate(s Side) bool {
 	return t.caps[s.at()].Create && !(t.rule.Direction == ToLeft && s == Right || t.rule.Direction == ToRight && s == Left)
 }
 
+// outside reports whether what is there lies out of the window or filter.
+func (t terms) outside(vs ...view) bool {
+	for _, v := range vs {
+		if v.rec == nil {
+			continue
+		}
+		if a := v.rec.Appointment; a != nil && t.rule.Back > 0 && a.Recurrence == nil && a.End.Before(t.now.Add(-t.rule.Back)) {
+			return true
+		}
+		if t.rule.Scope != nil && !t.rule.Scope(bare(v.rec)) {
+			return true
+		}
+	}
+	return false
+}
+
+// bare is a record without its text: what filters may see.
+func bare(r *connectors.Record) *connectors.Record {
+	c := r.Clone()
+	c.SetText(connectors.FieldDescription, "")
+	c.SetText(connectors.FieldNote, "")
+	return c
+}
+
 // step is the planner's answer for one record.
 type step struct {
 	op    Op
-	side  Side                  // of Create and Delete
+	side  Side                  // of Create, Delete and Cancel
 	write [2][]connectors.Field // of Merge: what goes to the left and to the right
+	apart []connectors.Field    // of Merge: what differs afterwards, on purpose
 	code  Code                  // of Conflict and Hold
 	why   string
 }
 
 // decide is the planner: a pure function of what is remembered and what was
-// observed. The table in DESIGN.md lists its cases; a test holds the two
-// together.
+// observed. The tables in DESIGN.md list its cases; a test holds them together.
 func decide(l *Link, left, right view, t terms) step {
 	switch {
-	case l == nil && left.present() && right.present():
-		return adopt(left, right, t)
-	case l == nil && left.present():
-		return create(Right, t, "new in the CRM")
-	case l == nil && right.present():
-		return create(Left, t, "new in the mailbox")
-	case l == nil:
-		return step{why: "nothing there"}
-	case l.State == Unlinked:
+	case l != nil && l.State == Unlinked && (l.ID[0] != "" && l.ID[1] != "" || !(left.present() && right.present())):
 		if !left.present() && !right.present() && (left.gone || l.ID[0] == "") && (right.gone || l.ID[1] == "") {
 			return step{op: Forget, why: "the record that was left alone is gone"}
 		}
 		return step{why: "left alone since its partner went"}
+	case l != nil && l.State == Outside:
+		return outside(left, right, t)
+	case l != nil && l.State == Expected && !right.present():
+		if left.gone {
+			return step{op: Forget, why: "the meeting was deleted before its invitation came"}
+		}
+		if left.present() && t.role == Attendee {
+			return step{why: "its organizer invites"}
+		}
+		l = nil
+	}
+	switch {
+	case (l == nil || l.State == Unlinked || l.State == Expected) && left.present() && right.present():
+		if t.outside(left, right) {
+			return step{op: Leave, why: "out of the window or filter"}
+		}
+		return adopt(left, right, t)
+	case l == nil && (left.present() || right.present()) && t.outside(left, right):
+		return step{why: "out of the window or filter"}
+	case l == nil && left.present():
+		return newLeft(left, t)
+	case l == nil && right.present():
+		if t.dead {
+			return step{op: Drop, why: "the meeting was deleted in the CRM; it stays in the calendar"}
+		}
+		return create(Left, t, "new in the mailbox")
+	case l == nil:
+		return step{why: "nothing there"}
 	case left.present() && right.present():
+		if t.outside(left, right) {
+			return step{op: Leave, why: "out of the window or filter"}
+		}
 		return both(l, left, right, t)
 	case left.gone && right.gone:
 		return step{op: Forget, why: "gone on both sides"}
@@ -106,6 +188,31 @@ func decide(l *Link, left, right view, t terms) step {
 	return step{why: "not everything was seen: absence proves nothing"}
 }
 
+// outside decides for a link that was let go when it left the window or filter.
+func outside(left, right view, t terms) step {
+	switch {
+	case left.gone && right.gone:
+		return step{op: Forget, why: "gone on both sides"}
+	case left.gone || right.gone:
+		return step{op: Drop, why: "it left the window or filter, so the other record stays"}
+	case left.present() && right.present() && !t.outside(left, right):
+		return adopt(left, right, t)
+	}
+	return step{why: "out of the window or filter"}
+}
+
+// newLeft decides for a record that is new in the CRM. Nobody's calendar gets a
+// meeting that somebody else organizes: the invitation brings it.
+func newLeft(left view, t terms) step {
+	if a := left.rec.Appointment; a != nil && len(t.addresses) > 0 && a.Organizer.Address != "" && !mine(a.Organizer.Address, t.addresses) {
+		if slices.ContainsFunc(a.Attendees, func(p connectors.Party) bool { return mine(p.Address, t.addresses) }) {
+			return step{op: Await, why: "its organizer invites"}
+		}
+		return step{why: "it is somebody else's"}
+	}
+	return create(Right, t, "new in the CRM")
+}
+
 func create(s Side, t terms, why string) step {
 	if !t.mayCreate(s) {
 		return step{why: why + ", and the rule lets nothing cross that way"}
@@ -115,54 +222,120 @@ func create(s Side, t terms, why string) step {
 
 // adopt joins two records that were found to be one.
 func adopt(left, right view, t terms) step {
-	var st step
-	for _, f := range connectors.Diff(left.rec, right.rec, t.shared) {
-		one := []connectors.Field{f}
-		switch {
-		case left.rec.Empty(f):
-			st.write[0] = append(st.write[0], t.writable(one, Left, right.rec)...)
-		case right.rec.Empty(f):
-			st.write[1] = append(st.write[1], t.writable(one, Right, left.rec)...)
-		case t.rule.Winner == LeftWins:
-			st.write[1] = append(st.write[1], t.writable(one, Right, left.rec)...)
-		case t.rule.Winner == RightWins:
-			st.write[0] = append(st.write[0], t.writable(one, Left, right.rec)...)
-		default:
-			return step{op: Conflict, code: CodeConflict, why: "the same record, but field " + string(f) + " differs"}
-		}
-	}
-	st.op, st.why = Merge, "the same record on both sides"
-	return st
+	return merge(connectors.Diff(left.rec, right.rec, t.shared), nil, left, right, t, "the same record on both sides", "the same record, but ")
 }
 
 // both decides for a linked record that both sides have.
 func both(l *Link, left, right view, t terms) step {
-	diff := connectors.Diff(left.rec, right.rec, t.shared)
+	all := connectors.Diff(left.rec, right.rec, t.shared)
+	if left.changed && !right.changed && t.role == Organizer && slices.Contains(all, connectors.FieldOrganizer) &&
+		!slices.Contains(l.Apart, connectors.FieldOrganizer) && !left.rec.Empty(connectors.FieldOrganizer) {
+		return step{op: Drop, why: "the organizer was changed in the CRM; the meeting stays in the calendar"}
+	}
+	apart, diff := split(all, l.Apart)
 	switch {
+	case len(all) == 0 && !left.changed && !right.changed && l.State == Linked && len(l.Apart) == 0:
+		return step{why: "unchanged"}
+	case len(diff) == 0 && len(apart) == 0:
+		return step{op: Merge, why: "both sides say the same"}
 	case len(diff) == 0 && !left.changed && !right.changed && l.State == Linked:
 		return step{why: "unchanged"}
 	case len(diff) == 0:
-		return step{op: Merge, why: "both sides say the same"}
+		return step{op: Merge, apart: apart, why: "nothing that may cross was changed"}
 	case left.changed && !right.changed:
-		return flow(diff, Right, left, t, "changed in the CRM")
+		return flow(diff, apart, Right, left.rec, t, "changed in the CRM")
 	case right.changed && !left.changed:
-		return flow(diff, Left, right, t, "changed in the mailbox")
+		return flow(diff, apart, Left, right.rec, t, "changed in the mailbox")
 	case !left.changed && !right.changed && l.State == Conflicted:
 		return step{why: "still waiting for a person's decision"}
-	case !left.changed && !right.changed:
-		return step{why: "nobody changed it since; the sides differ where one of them keeps nothing else"}
-	case t.rule.Winner == LeftWins:
-		return flow(diff, Right, left, t, "changed on both sides; the CRM wins")
-	case t.rule.Winner == RightWins:
-		return flow(diff, Left, right, t, "changed on both sides; the mailbox wins")
+	case !left.changed && !right.changed: // what one side keeps read-only, or another rule left
+		return step{why: "unchanged, and not alike in everything"}
+	case t.role == Attendee && !t.lead:
+		return step{op: Merge, why: "another mailbox writes this meeting"}
 	}
-	return step{op: Conflict, code: CodeConflict, why: "changed on both sides"}
+	st := merge(diff, l, left, right, t, "changed on both sides, in different fields", "changed on both sides: ")
+	st.apart = append(apart, st.apart...)
+	return st
 }
 
-func flow(diff []connectors.Field, to Side, from view, t terms, why string) step {
+// split parts those of the fields that were left different on purpose from the rest.
+func split(fs, known []connectors.Field) (apart, rest []connectors.Field) {
+	for _, f := range fs {
+		if slices.Contains(known, f) {
+			apart = append(apart, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	return apart, rest
+}
+
+// merge decides field by field where both sides moved or nothing is known of
+// either: what is remembered of the field says which side changed it; else a
+// value fills an empty field; else the rule's winner; else a person decides.
+func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but string) step {
 	st := step{op: Merge, why: why}
-	if st.write[to.at()] = t.writable(diff, to, from.rec); len(st.write[to.at()]) == 0 {
+	for _, f := range diff {
+		to := Side(0)
+		switch moved := t.moved(l, left.rec, right.rec, f); {
+		case moved != 0:
+			to = moved.Other()
+		case left.rec.Empty(f):
+			to = Left
+		case right.rec.Empty(f):
+			to = Right
+		case t.role == Organizer && (t.asLeft || !tells(f)): // an attendee's word for it, until now
+			to = Left
+		case t.rule.Winner == LeftWins:
+			to = Right
+		case t.rule.Winner == RightWins:
+			to = Left
+		case t.role == Attendee: // his own copy: it never was to be alike in everything
+			st.apart = append(st.apart, f)
+			continue
+		default:
+			return step{op: Conflict, code: CodeConflict, why: but + "field " + string(f) + " differs"}
+		}
+		st.write[to.at()] = append(st.write[to.at()], f)
+	}
+	for _, s := range []Side{Left, Right} {
+		wanted := st.write[s.at()]
+		st.write[s.at()] = t.writable(wanted, s, [2]*connectors.Record{left.rec, right.rec}[s.Other().at()])
+		if t.role != NoRole {
+			_, rest := split(wanted, st.write[s.at()])
+			st.apart = append(st.apart, rest...)
+		}
+	}
+	return st
+}
+
+// moved says which side changed a field, 0 if both did or nothing is known.
+func (t terms) moved(l *Link, left, right *connectors.Record, f connectors.Field) Side {
+	if l == nil || t.digest == nil {
+		return 0
+	}
+	base := l.Base.of(f, t.shared)
+	if base == nil {
+		return 0
+	}
+	a, b := bytes.Equal(base, t.digest(left, f)), bytes.Equal(base, t.digest(right, f))
+	switch {
+	case a && !b:
+		return Right
+	case b && !a:
+		return Left
+	}
+	return 0
+}
+
+func flow(diff, apart []connectors.Field, to Side, from *connectors.Record, t terms, why string) step {
+	st := step{op: Merge, why: why}
+	if st.write[to.at()] = t.writable(diff, to, from); len(st.write[to.at()]) == 0 {
 		st.why += ", and the rule lets nothing cross that way"
+	}
+	if t.role != NoRole && (t.lead || to == Right) {
+		_, rest := split(diff, st.write[to.at()])
+		st.apart = append(append(st.apart, apart...), rest...)
 	}
 	return st
 }
@@ -172,7 +345,16 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 	where := map[Side]string{Left: "deleted in the CRM", Right: "deleted in the mailbox"}[gone]
 	other := gone.Other()
 	keep := func(why string) step { return step{op: Drop, why: where + "; " + why} }
+	if t.outside(there) {
+		return keep("the other record is out of the window or filter, so it stays")
+	}
 	if there.changed {
+		switch {
+		case t.role != NoRole && gone == Right:
+			return keep("a meeting is not sent out again, so the changed record stays in the CRM")
+		case t.role != NoRole && !t.lead:
+			return keep("another mailbox writes this meeting")
+		}
 		if st := create(gone, t, where+", but changed on the other side: the change is kept"); st.op == Create {
 			return st
 		}
@@ -185,18 +367,27 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 		return keep("the rule keeps the other record")
 	case t.rule.Direction == ToLeft && other == Right || t.rule.Direction == ToRight && other == Left:
 		return keep("the rule lets nothing cross that way")
-	case !t.caps[other.at()].Delete:
-		return keep("the other side deletes nothing")
 	}
 	if a := there.rec.Appointment; a != nil {
+		meeting := t.role != NoRole || len(a.Attendees) > 0
 		switch {
-		case gone == Left && len(a.Attendees) > 0:
+		case gone == Left && meeting:
 			return keep("a meeting with attendees is cancelled by its organizer only")
 		case gone == Left && l.Origin == Right:
 			return keep("it was made in the mailbox and stays there")
-		case gone == Right && len(a.Attendees) > 0 && !mine(a.Organizer.Address, t.addresses):
+		case gone == Right && meeting && t.role != Organizer && !t.rule.AttendeeDeletes:
 			return keep("an attendee does not delete a meeting for the others")
+		case gone == Right && meeting && a.Recurrence == nil && a.End.Before(t.now):
+			return keep("the meeting is over, so its record stays")
+		case gone == Right && t.rule.Cancels && len(t.writable([]connectors.Field{connectors.FieldStatus}, Left, nil)) > 0:
+			return step{op: Cancel, side: Left, why: where}
 		}
+	}
+	switch {
+	case !t.caps[other.at()].Delete:
+		return keep("the other side deletes nothing")
+	case t.first:
+		return step{op: Hold, code: CodeFirst, why: where + "; nothing is deleted before the first round is through"}
 	}
 	return step{op: Delete, side: other, why: where}
 }

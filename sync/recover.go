@@ -64,9 +64,11 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 					continue // settled already, perhaps by an earlier round
 				}
 				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
-				// Nobody knows whether the copy was edited since it was made:
-				// its revision counts as unknown, and the fields are compared.
-				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, ""
+				rev, err := k.copyRev(ctx, s, hits[0].ID, in.Key, in.Check)
+				if err != nil {
+					return nil, err
+				}
+				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, rev
 				l.ID[s.Other().at()], l.Rev[s.Other().at()] = in.SourceID, in.Rev
 				b.Put = append(b.Put, l)
 				if len(hits) > 1 {

@@ -31,6 +31,7 @@ const (
 type Plan struct {
 	Pair    PairID   `json:"pair"`
 	Actions []Action `json:"actions"`
+	More    int      `json:"more,omitempty"` // actions of a dry run beyond DryRunLimit
 }
 
 // Action is one entry of a plan. It holds ids and never content.
@@ -50,7 +51,7 @@ type Action struct {
 func (a Action) String() string {
 	where := map[Side]string{Left: "in the CRM", Right: "in the mailbox"}[a.Side]
 	switch a.Op {
-	case Create, Delete:
+	case Create, Delete, Cancel:
 		return fmt.Sprintf("%s %s %s: %s", a.Op, singular(a.Kind), where, a.Why)
 	case Merge:
 		switch {
@@ -85,6 +86,9 @@ type Report struct {
 
 // PlanLimit is how many actions a Report keeps.
 const PlanLimit = 500
+
+// DryRunLimit is how many actions a dry run lists.
+const DryRunLimit = 10000
 
 // KindReport counts what happened to one kind: on the left and on the right.
 type KindReport struct {

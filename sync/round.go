@@ -16,23 +16,36 @@ import (
 type round struct {
 	e      *Engine
 	p      Pair
+	who    authz.Principal
 	st     State
 	now    time.Time
+	dry    bool // nothing is written anywhere
 	report Report
 }
 
 // kindRound is the part of a round for one kind of record.
 type kindRound struct {
 	*round
-	kind connectors.Kind
-	t    terms
-	rep  *KindReport
+	kind  connectors.Kind
+	t     terms
+	rep   *KindReport
+	table *table // of meetings; nil without one
 
 	open      map[recordAt]*Trouble // stored issues by the records they are about
 	settled   []string              // keys of creates that were found
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
 	keys      map[string]recordAt   // the sources of both, by the keys of their creates
+	early     map[recordAt]bool     // records that wait without a partner, looked at only to compare them with what is new
+
+	unread  [2]bool // a new record could not be read: it may be the partner of any other
+	brake   brake
+	paged   bool
+	links   int        // records linked when the round began
+	deletes []recordAt // of pages: deletions come last
+	last    bool       // deletions are carried out now
+	done    int        // records worked on so far
+	total   int
 }
 
 // unit is one logical record in a round: its link, if it has one, and what was
@@ -44,6 +57,17 @@ type unit struct {
 	detail  string
 	field   connectors.Field
 	merged  bool // went into another unit
+
+	// In a meeting:
+	meeting *Meeting           // as in the table
+	uid     string             // hash of its UID
+	role    Role               // of the user
+	lead    bool               // this pair writes it to the CRM
+	extra   []connectors.Party // in the CRM's record by way of attendees' mailboxes
+	joins   *connectors.Party  // the user, if the record does not name her yet
+
+	raw  [2]*connectors.Record // as read, before a private item was masked
+	mask bool
 }
 
 // maxPasses is how often a record is read and planned again in one round when it
@@ -51,8 +75,9 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{}, keys: map[string]recordAt{}}
-	k.t.rule, k.t.addresses = rule, r.p.Addresses
+	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{},
+		keys: map[string]recordAt{}, early: map[recordAt]bool{}}
+	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
 		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
 	}
@@ -61,8 +86,44 @@ func (r *round) kind(rule Rule) *kindRound {
 	return k
 }
 
+// begin finds out what the work on a kind starts from.
+func (k *kindRound) begin(ctx context.Context) error {
+	if connectors.NewRecord(k.kind).Appointment != nil {
+		t, err := k.meetings(ctx)
+		if err != nil {
+			return err
+		}
+		k.table = t
+	}
+	if k.t.rule.Fields {
+		key, err := k.st.Key(ctx)
+		if err != nil {
+			return err
+		}
+		k.t.digest = digester(key)
+	}
+	for _, s := range []Side{Left, Right} {
+		c, err := k.st.Cursor(ctx, s, k.kind)
+		if err != nil {
+			return err
+		}
+		k.t.first = k.t.first || c == ""
+	}
+	var err error
+	if k.links, err = k.st.Count(ctx, k.kind); err != nil {
+		return err
+	}
+	if k.brake.approved, err = k.st.Approved(ctx, k.kind); err != nil {
+		return err
+	}
+	return nil
+}
+
 // run works kind by kind. What stops one kind does not stop the others.
 func (r *round) run(ctx context.Context) error {
+	if err := r.identify(ctx); err != nil {
+		return err
+	}
 	if err := r.st.Commit(ctx, Batch{Forget: r.now.Add(-nameLife)}); err != nil {
 		return fmt.Errorf("sync: pair %s: %w", r.p.ID, err)
 	}
@@ -80,35 +141,52 @@ func (r *round) run(ctx context.Context) error {
 		}
 	}
 	r.progress(0, Done, 0, 0)
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(cause, ErrStopped) && !errors.Is(err, ErrStopped) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 func (r *round) progress(k connectors.Kind, p Phase, done, total int) {
-	r.e.o.Progress(Event{r.p.ID, k, p, done, total})
+	r.e.o.Progress(Event{Pair: r.p.ID, Kind: k, Phase: p, Done: done, Total: total})
 }
 
 func (k *kindRound) run(ctx context.Context) error {
+	if err := k.begin(ctx); err != nil {
+		return err
+	}
 	k.progress(k.kind, Recovering, 0, -1)
 	again, err := k.recover(ctx)
 	if err != nil {
 		return err
 	}
-	us, last, err := k.observe(ctx, again)
+	g, last, err := k.observe(ctx, again)
 	if err != nil {
+		return errors.Join(err, g.close())
+	}
+	defer func() { _ = g.close() }() // nothing in it is wanted any more
+	if g.scratch != nil {
+		if err := k.foresee(ctx, g); err != nil {
+			return err
+		}
+	}
+	if err := g.pages(ctx, func(us []*unit) error { return k.work(ctx, us) }); err != nil {
 		return err
 	}
-	for pass := 1; len(us) > 0; pass++ {
-		steps, plan, err := k.plan(ctx, us)
+	k.last = true
+	for chunk := range slices.Chunk(k.deletes, pageSize) {
+		o := newGather(k)
+		for _, a := range chunk {
+			if _, err := o.at(ctx, a.side, a.id); err != nil {
+				return err
+			}
+		}
+		us, err := k.ready(ctx, o.units)
+		if err == nil {
+			err = k.work(ctx, us)
+		}
 		if err != nil {
-			return err
-		}
-		if room := PlanLimit - len(k.report.Plan.Actions); room > 0 {
-			k.report.Plan.Actions = append(k.report.Plan.Actions, plan[:min(room, len(plan))]...)
-		}
-		if us, err = k.execute(ctx, us, steps, pass == maxPasses); err != nil {
-			return err
-		}
-		if us, err = k.reread(ctx, us); err != nil {
 			return err
 		}
 	}
@@ -118,6 +196,26 @@ func (k *kindRound) run(ctx context.Context) error {
 	}
 	// Cursors move last: until here a crash costs nothing but reading again.
 	return k.commit(ctx, last)
+}
+
+// work plans units and carries the plan out.
+func (k *kindRound) work(ctx context.Context, us []*unit) error {
+	for pass := 1; len(us) > 0; pass++ {
+		steps, plan, err := k.plan(us)
+		if err != nil {
+			return err
+		}
+		if room := PlanLimit - len(k.report.Plan.Actions); room > 0 && !k.last {
+			k.report.Plan.Actions = append(k.report.Plan.Actions, plan[:min(room, len(plan))]...)
+		}
+		if us, err = k.execute(ctx, us, steps, pass == maxPasses); err != nil {
+			return err
+		}
+		if us, err = k.reread(ctx, us); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (k *kindRound) commit(ctx context.Context, b Batch) error {
@@ -156,55 +254,78 @@ func (k *kindRound) troubles(ctx context.Context, visit func(Trouble)) error {
 
 // observe reads what changed on both sides, and beside that what must be looked
 // at again: the given sources, issues that are due and links whose records a
-// sweep did not find. It returns the units, read, and what to commit at the end.
-func (k *kindRound) observe(ctx context.Context, again []recordAt) ([]*unit, Batch, error) {
+// sweep did not find. It returns what was seen, and what to commit at the end.
+func (k *kindRound) observe(ctx context.Context, again []recordAt) (*gather, Batch, error) {
 	var last Batch
-	o := &observed{k: k, by: [2]map[string]*unit{{}, {}}}
+	g := newGather(k)
 	for _, s := range []Side{Left, Right} {
-		if err := k.pull(ctx, s, o, &last); err != nil {
-			return nil, last, err
+		if err := k.pull(ctx, s, g, &last); err != nil {
+			return g, last, err
 		}
 	}
-	for _, a := range again {
-		if _, err := o.at(ctx, a.side, a.id); err != nil {
-			return nil, last, err
-		}
-	}
-	var due []Trouble
 	if err := k.troubles(ctx, func(t Trouble) {
 		for i, id := range t.ID {
 			if id != "" {
 				k.open[recordAt{Side(i + 1), id}] = &t
 			}
 		}
-		if t.Code == CodeBrake || !t.NextTry.IsZero() && !k.now.Before(t.NextTry) {
-			due = append(due, t)
+		for i, id := range t.ID { // not read, so perhaps the partner of anything new
+			if id != "" && t.ID[1-i] == "" && t.Code == CodeUnread && t.Tries < 2 && g.by[i][id] == nil && k.now.Before(t.NextTry) {
+				k.unread[i] = true
+			}
 		}
-	}); err != nil {
-		return nil, last, err
-	}
-	for _, t := range due {
-		for _, s := range []Side{Left, Right} {
-			if id := t.ID[s.at()]; id != "" {
-				if _, err := o.at(ctx, s, id); err != nil {
-					return nil, last, err
+		if t.Code == CodeBrake || t.Code == CodeFirst || !t.NextTry.IsZero() && !k.now.Before(t.NextTry) {
+			for i, id := range t.ID {
+				if id != "" && t.Code == CodeBrake {
+					k.brake.suspect(Side(i+1), true)
+					k.brake.suspect(Side(i+1), false)
+				}
+				if id != "" {
+					again = append(again, recordAt{Side(i + 1), id})
 				}
 			}
 		}
+	}); err != nil {
+		return g, last, err
 	}
-	candidates, err := k.candidates(ctx, o)
-	if err != nil {
-		return nil, last, err
+	for _, a := range again {
+		if err := g.add(ctx, a.side, a.id, nil); err != nil {
+			return g, last, err
+		}
 	}
-	us, err := k.read(ctx, o.units)
-	if err != nil {
-		return nil, last, err
+	if err := k.candidates(ctx, g); err != nil {
+		return g, last, err
 	}
-	us = k.surface(us)
-	// What found no partner waits for its time.
-	return slices.DeleteFunc(pairUp(us, k.t.shared), func(u *unit) bool {
-		return candidates[u] && (u.views[0].id == "" || u.views[1].id == "")
-	}), last, nil
+	return g, last, g.flush(ctx)
+}
+
+// candidates adds, where there is a new record, those that have no partner and an
+// issue that is not due: one of them may be its partner, or was found to be.
+func (k *kindRound) candidates(ctx context.Context, g *gather) error {
+	if g.scratch == nil && !slices.ContainsFunc(g.units, func(u *unit) bool { return u.link == nil }) {
+		return nil
+	}
+	var alone []recordAt
+	for at, t := range k.open {
+		other := t.ID[at.side.Other().at()]
+		if g.by[at.side.at()][at.id] == nil && (other == "" || g.scratch != nil || g.by[at.side.Other().at()][other] != nil) {
+			alone = append(alone, at)
+		}
+	}
+	slices.SortFunc(alone, func(a, b recordAt) int { return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.id, b.id)) })
+	for _, a := range alone {
+		if _, linked, err := k.st.Find(ctx, k.kind, a.side, a.id); err != nil || linked {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		k.early[a] = true
+		if err := g.add(ctx, a.side, a.id, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // surface leaves out records that turn up with the key of a create whose outcome
@@ -234,73 +355,14 @@ func (k *kindRound) surface(us []*unit) []*unit {
 	return us
 }
 
-// candidates adds, where there is a new record, those that have no partner and an
-// issue that is not due: one of them may be its partner, or was found to be.
-func (k *kindRound) candidates(ctx context.Context, o *observed) (map[*unit]bool, error) {
-	out := map[*unit]bool{}
-	if !slices.ContainsFunc(o.units, func(u *unit) bool { return u.link == nil }) {
-		return out, nil
-	}
-	var alone []recordAt
-	for at, t := range k.open {
-		other := t.ID[at.side.Other().at()]
-		if o.by[at.side.at()][at.id] == nil && (other == "" || o.by[at.side.Other().at()][other] != nil) {
-			alone = append(alone, at)
-		}
-	}
-	slices.SortFunc(alone, func(a, b recordAt) int { return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.id, b.id)) })
-	for _, a := range alone {
-		u, err := o.at(ctx, a.side, a.id)
-		if err != nil {
-			return nil, err
-		}
-		if u.link == nil {
-			out[u] = true
-		}
-	}
-	return out, nil
-}
-
 type recordAt struct {
 	side Side
 	id   string
 }
 
-// observed collects units, each record in one only.
-type observed struct {
-	k     *kindRound
-	by    [2]map[string]*unit
-	units []*unit
-}
-
-// at returns the unit of a record, new if there is none yet.
-func (o *observed) at(ctx context.Context, s Side, id string) (*unit, error) {
-	if u := o.by[s.at()][id]; u != nil {
-		return u, nil
-	}
-	u := &unit{}
-	l, ok, err := o.k.st.Find(ctx, o.k.kind, s, id)
-	if err != nil {
-		return nil, err
-	}
-	if ok {
-		u.link = &l
-		for i, id := range l.ID {
-			if id != "" {
-				u.views[i].id = id
-				o.by[i][id] = u
-			}
-		}
-	}
-	u.views[s.at()].id = id
-	o.by[s.at()][id] = u
-	o.units = append(o.units, u)
-	return u, nil
-}
-
 // pull reads the changes of one side and, when it is time, searches it for
 // deletions that it did not report.
-func (k *kindRound) pull(ctx context.Context, s Side, o *observed, last *Batch) error {
+func (k *kindRound) pull(ctx context.Context, s Side, o *gather, last *Batch) error {
 	conn := k.p.conn(s)
 	cursor, err := k.st.Cursor(ctx, s, k.kind)
 	if err != nil {
@@ -333,6 +395,9 @@ func (k *kindRound) pull(ctx context.Context, s Side, o *observed, last *Batch) 
 				return err
 			}
 		}
+		if err := o.flush(ctx); err != nil {
+			return err
+		}
 		k.progress(k.kind, Reading, k.rep.Read[0]+k.rep.Read[1], -1)
 		if p.More && p.Cursor == cursor {
 			return fmt.Errorf("read %s: %w", s, &connectors.Error{Plugin: conn.Plugin(), Op: "changes", Kind: k.kind, Class: connectors.ErrMalformed, Detail: "pages without end"})
@@ -359,41 +424,47 @@ func (k *kindRound) pull(ctx context.Context, s Side, o *observed, last *Batch) 
 }
 
 // note adds a change unless it is the echo of our own write.
-func (k *kindRound) note(ctx context.Context, s Side, c connectors.Change, o *observed) error {
+func (k *kindRound) note(ctx context.Context, s Side, c connectors.Change, o *gather) error {
 	l, linked, err := k.st.Find(ctx, k.kind, s, c.ID)
 	if err != nil {
 		return err
 	}
-	if c.Gone && !linked && o.by[s.at()][c.ID] == nil {
+	if c.Gone && !linked && o.by[s.at()][c.ID] == nil && o.scratch == nil {
 		return nil // never seen alive: nothing to undo
 	}
 	if linked && !c.Gone && l.Rev[s.at()] == c.Rev && c.Rev != "" {
 		return nil
 	}
-	u, err := o.at(ctx, s, c.ID)
-	if err != nil {
-		return err
+	if linked {
+		k.brake.suspect(s, c.Gone)
 	}
 	// A tombstone is confirmed by a direct read; content that came along is
 	// used, unless a later change of the same record says otherwise.
-	u.views[s.at()].rec = nil
-	if c.Record != nil && !c.Gone {
-		u.views[s.at()].rec = c.Record
+	if c.Gone {
+		return o.add(ctx, s, c.ID, nil)
 	}
-	return nil
+	return o.add(ctx, s, c.ID, c.Record)
 }
 
 // sweep lists the ids of a side and takes a closer look at linked records that
 // are not among them.
-func (k *kindRound) sweep(ctx context.Context, s Side, o *observed) error {
-	there := map[string]bool{}
+func (k *kindRound) sweep(ctx context.Context, s Side, o *gather) error {
+	there, err := k.st.Scratch(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = there.Close() }()
 	for after := ""; ; {
 		p, err := k.p.conn(s).List(ctx, k.kind, after, connectors.MaxItems)
 		if err != nil {
 			return fmt.Errorf("search %s: %w", s, err)
 		}
-		for _, id := range p.IDs {
-			there[id] = true
+		seen := make([]Seen, len(p.IDs))
+		for i, id := range p.IDs {
+			seen[i] = Seen{Side: s, ID: id}
+		}
+		if err := there.Add(ctx, seen); err != nil {
+			return err
 		}
 		if after = p.Next; after == "" {
 			break
@@ -404,13 +475,26 @@ func (k *kindRound) sweep(ctx context.Context, s Side, o *observed) error {
 		if err != nil {
 			return err
 		}
+		var ids []string
 		for _, l := range ls {
-			after = l.Number
-			if id := l.ID[s.at()]; id != "" && !there[id] {
-				if _, err := o.at(ctx, s, id); err != nil {
+			if after = l.Number; l.ID[s.at()] != "" {
+				ids = append(ids, l.ID[s.at()])
+			}
+		}
+		has, err := there.Has(ctx, s, ids)
+		if err != nil {
+			return err
+		}
+		for i, id := range ids {
+			if !has[i] {
+				k.brake.suspect(s, true)
+				if err := o.add(ctx, s, id, nil); err != nil {
 					return err
 				}
 			}
+		}
+		if err := o.flush(ctx); err != nil {
+			return err
 		}
 		if len(ls) < 500 {
 			return nil
@@ -420,11 +504,15 @@ func (k *kindRound) sweep(ctx context.Context, s Side, o *observed) error {
 
 // reread prepares units for another pass.
 func (k *kindRound) reread(ctx context.Context, us []*unit) ([]*unit, error) {
+	if len(us) == 0 {
+		return nil, nil
+	}
 	for _, u := range us {
-		for i := range u.views {
-			u.views[i] = view{id: u.views[i].id}
+		ids := [2]string{u.views[0].id, u.views[1].id}
+		*u = unit{link: u.link}
+		for i, id := range ids {
+			u.views[i].id = id
 		}
-		u.trouble, u.detail, u.field = "", "", ""
 		if u.link != nil {
 			l, ok, err := k.st.Find(ctx, k.kind, first(*u.link), u.link.ID[first(*u.link).at()])
 			if err != nil {
@@ -433,12 +521,18 @@ func (k *kindRound) reread(ctx context.Context, us []*unit) ([]*unit, error) {
 			if u.link = nil; ok {
 				u.link = &l
 				for i, id := range l.ID {
-					u.views[i].id = id
+					if id != "" {
+						u.views[i].id = id
+					}
 				}
 			}
 		}
 	}
-	return k.read(ctx, us)
+	us, err := k.read(ctx, us)
+	if err != nil {
+		return nil, err
+	}
+	return k.meet(ctx, us)
 }
 
 // first returns a side on which a link has a record.
@@ -476,6 +570,9 @@ func (k *kindRound) read(ctx context.Context, us []*unit) ([]*unit, error) {
 					u.views[i].gone = true
 				default:
 					u.blame(rs[n].Err, CodeUnread)
+					if t := k.known(u); u.link == nil && (t == nil || t.Tries < 2) {
+						k.unread[i] = true
+					}
 				}
 			}
 		}
@@ -505,45 +602,46 @@ func (u *unit) blame(err error, code Code) {
 }
 
 // plan decides for every unit, in a fixed order, and applies the brake.
-func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, error) {
+func (k *kindRound) plan(us []*unit) ([]step, []Action, error) {
 	slices.SortStableFunc(us, func(a, b *unit) int {
 		return cmp.Or(cmp.Compare(a.views[0].id, b.views[0].id), cmp.Compare(a.views[1].id, b.views[1].id))
 	})
 	steps := make([]step, len(us))
-	unread := k.unread(us)
-	deletes := 0
+	var n brake
 	for i, u := range us {
 		if u.trouble != "" {
 			steps[i] = step{op: Hold, code: u.trouble, why: "not planned"}
 			continue
 		}
-		steps[i] = k.fit(u, decide(u.link, u.views[0], u.views[1], k.t))
-		if steps[i].op == Create && unread[steps[i].side.at()] {
-			u.detail = "a record there could not be read and may be the same"
-			steps[i] = step{op: Hold, code: CodeLater, why: u.detail}
-		}
-		if steps[i].op == Delete {
-			deletes++
-		}
-	}
-	links, err := k.st.Count(ctx, k.kind)
-	if err != nil {
-		return nil, nil, err
-	}
-	if deletes > k.e.o.BrakeCount && deletes*100 > links*k.e.o.BrakePercent {
-		approved, err := k.st.Approved(ctx, k.kind)
-		if err != nil {
-			return nil, nil, err
-		}
-		if deletes > approved {
-			k.report.Held = fmt.Sprintf("%d deletions of %s at once: held until approved", deletes, k.kind)
-			for i := range steps {
-				if steps[i].op == Delete {
-					steps[i] = step{op: Hold, code: CodeBrake, why: steps[i].why + "; held by the brake"}
-				}
+		k.see(u)
+		t := k.t
+		t.role, t.lead = u.role, u.lead
+		if m := u.meeting; m != nil {
+			lost := u.link == nil && u.views[0].gone && u.views[0].id == m.Record // deleted before anybody was linked to it
+			if lost && k.now.Sub(m.Since) < k.e.o.Settle {
+				steps[i] = step{op: Hold, code: CodeShared, why: "its record is not visible yet"}
+				continue
 			}
+			t.dead = m.Gone || lost
+			t.asLeft = !m.Host && u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
 		}
+		if u.mask { // what a placeholder says of a private item is not news to it
+			t.caps[1] = onlyTime(t.caps[1])
+		}
+		st := decide(u.link, u.views[0], u.views[1], t)
+		if p, ok := k.joins(u); ok && (st.op == Merge || st.op == Nothing) && u.views[0].rec != nil && (u.link == nil || u.link.State == Linked) {
+			u.joins = &p
+			st.op, st.why = Merge, st.why+"; the user takes part and is added"
+			st.write[0] = []connectors.Field{connectors.FieldAttendees}
+		}
+		steps[i] = k.loop(u, k.fit(u, st))
+		n.count(steps[i], u.link != nil)
 	}
+	if !k.paged {
+		k.brake.deletes, k.brake.changes = n.deletes, n.changes
+		k.hold()
+	}
+	k.apply(us, steps)
 	var plan []Action
 	for i, u := range us {
 		if st := steps[i]; st.op != Nothing {
@@ -554,35 +652,64 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 	return steps, plan, nil
 }
 
-// patience is how often an unreadable record is tried while nothing is created
-// beside it.
-const patience = 2
+// see puts on the views what the planner may see of them: of a private item the
+// time only, of the CRM's record without people whom other mailboxes brought in.
+func (k *kindRound) see(u *unit) {
+	for i := range u.views {
+		u.raw[i] = u.views[i].rec
+	}
+	r := u.views[1].rec
+	if r == nil || r.Appointment == nil {
+		return
+	}
+	if k.t.rule.Private == PrivateBlock && r.Appointment.Sensitivity != connectors.Public {
+		u.views[1].rec, u.mask = block(r), true
+	}
+	if l := u.views[0].rec; l != nil {
+		u.extra = nil
+		u.views[0].rec = k.invited(u, l, r)
+	}
+}
 
-// unread reports for each side whether it has a record without a partner that
-// could not be read lately: it may be the partner of any that is new on the other
-// side, and creating another one would double it.
-func (k *kindRound) unread(us []*unit) (out [2]bool) {
-	seen := map[recordAt]bool{}
-	for _, u := range us {
-		old := k.known(u)
-		for i, v := range u.views {
-			seen[recordAt{Side(i + 1), v.id}] = true
-			out[i] = out[i] || u.link == nil && v.id != "" && v.rec == nil && !v.gone && (old == nil || old.Code != CodeUnread || old.Tries < patience)
+// block is what may be known of a private item: when it is.
+func block(r *connectors.Record) *connectors.Record {
+	c := connectors.NewRecord(r.Kind)
+	c.ID, c.Rev, c.Modified, c.Key = r.ID, r.Rev, r.Modified, r.Key
+	c.Appointment = blocked(r.Appointment)
+	return c
+}
+
+func blocked(a *connectors.Appointment) *connectors.Appointment {
+	b := &connectors.Appointment{}
+	b.UID, b.Start, b.End, b.AllDay, b.Zone = a.UID, a.Start, a.End, a.AllDay, a.Zone
+	b.Sensitivity, b.Availability, b.Status, b.Subject = a.Sensitivity, a.Availability, a.Status, "Private"
+	if r := a.Recurrence; r != nil {
+		b.Recurrence = &connectors.Recurrence{Rules: r.Rules, Dates: r.Dates}
+		for _, x := range r.Exceptions {
+			if x.Appointment != nil {
+				x.Appointment = blocked(x.Appointment)
+			}
+			b.Recurrence.Exceptions = append(b.Recurrence.Exceptions, x)
 		}
 	}
-	for at, t := range k.open {
-		if t.Code == CodeUnread && t.ID[at.side.Other().at()] == "" && t.Tries <= patience && !seen[at] {
-			out[at.side.at()] = true
-		}
+	return b
+}
+
+func onlyTime(c connectors.Capability) connectors.Capability {
+	fields := map[connectors.Field]connectors.Limit{}
+	for f, l := range c.Fields {
+		l.ReadOnly = l.ReadOnly || f != connectors.FieldTime
+		fields[f] = l
 	}
-	return out
+	c.Fields = fields
+	return c
 }
 
 // fit holds what the other side would not take, or must not see.
 func (k *kindRound) fit(u *unit, st step) step {
 	to := func(s Side, fs []connectors.Field) (held step, ok bool) {
 		src := u.views[s.Other().at()].rec
-		if a := src.Appointment; a != nil && s == Left && a.Sensitivity != connectors.Public {
+		if a := src.Appointment; a != nil && s == Left && a.Sensitivity != connectors.Public && !u.mask {
 			return step{op: Hold, code: CodePrivate, why: "private"}, false
 		}
 		if there := u.views[s.at()].rec; there != nil && there.Appointment != nil && slices.Contains(fs, connectors.FieldSensitivity) &&
@@ -615,6 +742,10 @@ func (k *kindRound) fit(u *unit, st step) step {
 		if held, ok := to(st.side, k.t.shared); !ok {
 			return held
 		}
+		if u.link == nil && k.unread[st.side.at()] {
+			u.detail = "a new record there could not be read: it may be this one"
+			return step{op: Hold, code: CodeLater, why: "its partner may be one that could not be read"}
+		}
 	case Merge:
 		for _, s := range []Side{Left, Right} {
 			if len(st.write[s.at()]) > 0 {
@@ -631,5 +762,5 @@ func (k *kindRound) fit(u *unit, st step) step {
 // side and not one record.
 func stops(err error) bool {
 	return errors.Is(err, authz.ErrDenied) || errors.Is(err, connectors.ErrUnauthorized) || errors.Is(err, connectors.ErrThrottled) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrStopped) || errors.Is(err, ErrFenced)
 }

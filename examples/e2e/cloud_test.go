@@ -106,7 +106,7 @@ func newCloud(t *testing.T, names ...string) *cloud {
 	}
 	hub, err := connectors.NewHub(az.Authorizer, safe, c4c.Plugin(), msgraph.Plugin(), ews.Plugin(), google.Plugin())
 	require.NoError(t, err)
-	c.engine = lksync.New(az.Authorizer, &lksync.Memory{}, &lksync.Options{SweepEvery: time.Nanosecond, Settle: time.Millisecond,
+	c.engine = lksync.New(az.Authorizer, &lksync.Memory{}, &lksync.Options{SweepEvery: time.Nanosecond, Settle: time.Millisecond, Meetings: &lksync.MemoryMeetings{},
 		Clock: func() time.Time { return time.Now().Add(c.ahead) }})
 	c.worker = authztest.Principal(t, "service:sync-worker")
 	crm := put("tenants/acme", "crm", "secret of eva", secrets.Scheme{Kind: secrets.Basic, Username: "eva"})

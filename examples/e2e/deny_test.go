@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/c4c/c4ctest"
 	"github.com/lockkeeper/lockkeeper/connectors/dav/davtest"
 	"github.com/lockkeeper/lockkeeper/policy"
@@ -52,7 +53,7 @@ func day(t *testing.T, denied string) (effects map[string]bool, audit *authz.Mem
 		_, err = h.engine.Sync(ctx, h.worker, p)
 		require.NoError(t, err)
 	}
-	require.NoError(t, h.safe.Close())
+	require.NoError(t, h.close())
 
 	// Today there is something to do of every sort.
 	require.NoError(t, box.Remove("ana", davtest.Calendar, "mine.ics"))
@@ -66,7 +67,7 @@ func day(t *testing.T, denied string) (effects map[string]bool, audit *authz.Mem
 	s.CRMPass, s.MailUsers = "", nil // the safe still has them
 	h, err = s.open(ctx, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.safe.Close()) })
+	t.Cleanup(func() { require.NoError(t, h.close()) })
 	h.ahead.Add(24 * 3600)
 	return effectsOf(t, h, crm, box), audit
 }
@@ -137,6 +138,8 @@ func effectsOf(t *testing.T, h *house, crm *c4ctest.Server, box *davtest.Server)
 		e["sync.issues.read"] = err == nil
 		_, err = h.engine.Issues(ctx, ana, p, lksync.IssueQuery{Names: true})
 		e["sync.issues.names.read"] = err == nil
+		e["sync.approve"] = h.engine.Approve(ctx, ana, p, connectors.KindContact, 0) == nil
+		e["crm.meetings.use"] = h.meetings.used.Load()
 	} else {
 		require.ErrorIs(t, err, authz.ErrDenied)
 	}

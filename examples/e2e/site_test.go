@@ -49,14 +49,31 @@ type site struct {
 // house is lockkeeper put together on a site.
 type house struct {
 	site
-	safe   *secrets.Safe
-	az     *authz.Authorizer
-	hub    *connectors.Hub
-	engine *lksync.Engine
-	refs   map[string]secrets.Ref
-	worker authz.Principal
-	ahead  atomic.Int64 // seconds that the engine's clock is ahead, so that no two rounds share one
+	safe     *secrets.Safe
+	az       *authz.Authorizer
+	hub      *connectors.Hub
+	engine   *lksync.Engine
+	shared   *gormstate.Tenants
+	meetings *watchedMeetings
+	refs     map[string]secrets.Ref
+	worker   authz.Principal
+	ahead    atomic.Int64 // seconds that the engine's clock is ahead, so that no two rounds share one
 }
+
+// watchedMeetings notes whether the table of meetings is used.
+type watchedMeetings struct {
+	lksync.MeetingStore
+	used atomic.Bool
+}
+
+// MeetingKey implements lksync.MeetingStore; nothing is asked before it.
+func (m *watchedMeetings) MeetingKey(ctx context.Context, crm authz.Resource) ([]byte, error) {
+	m.used.Store(true)
+	return m.MeetingStore.MeetingKey(ctx, crm)
+}
+
+// close closes what open opened.
+func (h *house) close() error { return errors.Join(h.safe.Close(), h.shared.Close()) }
 
 func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, error) {
 	h := &house{site: s, refs: map[string]secrets.Ref{}}
@@ -116,7 +133,11 @@ func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, er
 	if err != nil {
 		return nil, err
 	}
-	h.engine = lksync.New(h.az, states, &lksync.Options{SweepEvery: time.Nanosecond, Settle: s.Settle, Progress: progress,
+	if h.shared, err = states.Tenants(ctx); err != nil {
+		return nil, err
+	}
+	h.meetings = &watchedMeetings{MeetingStore: h.shared}
+	h.engine = lksync.New(h.az, states, &lksync.Options{SweepEvery: time.Nanosecond, Settle: s.Settle, Progress: progress, Meetings: h.meetings, Stops: h.shared,
 		Clock: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load()) * time.Second) }})
 	put := func(owner, name, user, password string) error {
 		ref, err := secrets.NewRef(at(owner), name)
@@ -228,7 +249,7 @@ func startWith(t *testing.T, s site, lax bool, users ...string) *world {
 	t.Cleanup(tr.CloseIdleConnections)
 	w.house, err = s.open(t.Context(), nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, w.safe.Close()) })
+	t.Cleanup(func() { require.NoError(t, w.close()) })
 	for _, u := range users {
 		w.pairs[u], err = w.pair(t.Context(), u, false)
 		require.NoError(t, err)

@@ -37,6 +37,7 @@ type house struct {
 	safe     *secrets.Safe
 	hub      *connectors.Hub
 	engine   *lksync.Engine
+	shared   *gormstate.Tenants // what mailboxes share: meetings and the stop switch
 	board    *board
 	watch    *watch
 	log      *slog.Logger
@@ -105,7 +106,11 @@ func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *hous
 	if err != nil {
 		return nil, err
 	}
-	h.engine = lksync.New(h.az, states, &lksync.Options{Progress: b.progress})
+	h.shared, err = states.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.engine = lksync.New(h.az, states, &lksync.Options{Progress: b.progress, Meetings: h.shared, Stops: h.shared})
 	if h.issuer, h.pageCert, err = certificates(ctx, g, now()); err != nil {
 		return nil, err
 	}
@@ -119,6 +124,9 @@ func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *hous
 func (h *house) close() {
 	if h.safe != nil {
 		_ = h.safe.Close()
+	}
+	if h.shared != nil {
+		_ = h.shared.Close()
 	}
 	if h.db != nil {
 		_ = h.db.Close()

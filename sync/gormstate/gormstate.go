@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz/sqlite"
@@ -47,7 +48,22 @@ func New(dir string, w Wrapper) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gormstate: new: %w", err)
 	}
-	return &Store{dir, w}, nil
+	s := &Store{dir, w}
+	return s, s.tidy()
+}
+
+// tidy removes scratch files that a crash left.
+func (s *Store) tidy() error {
+	files, err := filepath.Glob(filepath.Join(s.dir, ".scratch-*"))
+	for _, f := range files {
+		if st, e := os.Stat(f); e == nil && time.Since(st.ModTime()) > 24*time.Hour {
+			err = errors.Join(err, os.Remove(f))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("gormstate: tidy: %w", err)
+	}
+	return nil
 }
 
 // Open implements lksync.StateStore.
@@ -66,7 +82,7 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 	if err != nil {
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
-	h := &state{db: db}
+	h := &state{db: db, base: base}
 	if err := h.prepare(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
@@ -123,7 +139,7 @@ func (s *Store) key(ctx context.Context, base string, id lksync.PairID) ([]byte,
 }
 
 // schemaVersion is what this release reads and writes.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // schema holds ids, revisions, dates, cursors, counters and flags, and one
 // column with a name that expires. A test knows the class of every column.
@@ -132,11 +148,13 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE link (
 	number INTEGER PRIMARY KEY, kind INTEGER NOT NULL,
 	left_id TEXT NOT NULL, left_rev TEXT NOT NULL, right_id TEXT NOT NULL, right_rev TEXT NOT NULL,
-	origin INTEGER NOT NULL, state INTEGER NOT NULL, seen INTEGER NOT NULL);
+	origin INTEGER NOT NULL, state INTEGER NOT NULL, seen INTEGER NOT NULL,
+	role INTEGER NOT NULL DEFAULT 0, apart TEXT NOT NULL DEFAULT '', base BLOB, loop INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
 CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
+CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
 CREATE TABLE intent (
-	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
+	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, made INTEGER NOT NULL, proof INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE issue (
 	number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, left_id TEXT NOT NULL, right_id TEXT NOT NULL,
 	code TEXT NOT NULL, field TEXT NOT NULL, detail TEXT NOT NULL, name TEXT NOT NULL,
@@ -145,10 +163,24 @@ CREATE INDEX issue_left ON issue (kind, left_id);
 CREATE INDEX issue_right ON issue (kind, right_id);
 CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT NOT NULL DEFAULT '', swept INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, kind)) WITHOUT ROWID;
 CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
-INSERT INTO meta VALUES ('schema', 1), ('epoch', 0);`
+CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO meta VALUES ('schema', 2), ('epoch', 0);`
+
+// from1 brings a state of the first form to the second.
+const from1 = `
+ALTER TABLE link ADD COLUMN role INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE link ADD COLUMN apart TEXT NOT NULL DEFAULT '';
+ALTER TABLE link ADD COLUMN base BLOB;
+ALTER TABLE link ADD COLUMN loop INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE link ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE intent ADD COLUMN proof INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
+CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+UPDATE meta SET value = 2 WHERE name = 'schema';`
 
 type state struct {
 	db    *sql.DB
+	base  string // of the names of its files
 	epoch int64
 }
 
@@ -167,6 +199,12 @@ func (h *state) prepare(ctx context.Context) error {
 		var version int
 		if err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'schema'").Scan(&version); err != nil {
 			return fmt.Errorf("%w: %w", lksync.ErrState, err)
+		}
+		if version == 1 {
+			if _, err := tx.ExecContext(ctx, from1); err != nil {
+				return err
+			}
+			version = 2
 		}
 		if version != schemaVersion {
 			return fmt.Errorf("%w: schema %d, this release knows %d", lksync.ErrState, version, schemaVersion)
@@ -225,13 +263,27 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen"
+const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen, role, apart, base, loop, since"
 
 func scanLink(scan func(...any) error) (l lksync.Link, err error) {
-	var seen int64
-	err = scan(&l.Number, &l.Kind, &l.ID[0], &l.Rev[0], &l.ID[1], &l.Rev[1], &l.Origin, &l.State, &seen)
-	l.Seen = when(seen)
+	var seen, loop, since int64
+	var apart string
+	err = scan(&l.Number, &l.Kind, &l.ID[0], &l.Rev[0], &l.ID[1], &l.Rev[1], &l.Origin, &l.State, &seen, &l.Role, &apart, (*[]byte)(&l.Base), &loop, &since)
+	l.Seen, l.Since = when(seen), when(since)
+	l.Way, l.Turns, l.Writes = uint8(loop>>16), uint8(loop>>8), uint8(loop) // packed by Commit
+	for f := range strings.FieldsSeq(apart) {
+		l.Apart = append(l.Apart, connectors.Field(f))
+	}
 	return l, err
+}
+
+// fields writes names of fields into one column.
+func fields(fs []connectors.Field) string {
+	out := make([]string, len(fs))
+	for i, f := range fs {
+		out[i] = string(f)
+	}
+	return strings.Join(out, " ")
 }
 
 // Find implements lksync.State.
@@ -272,9 +324,50 @@ func list[T any](ctx context.Context, db *sql.DB, scan func(func(...any) error) 
 	return out, rows.Err()
 }
 
+// Waiting implements lksync.State.
+func (h *state) Waiting(ctx context.Context, k connectors.Kind, after int64, limit int) ([]lksync.Link, error) {
+	// The state is written out: only so the index of these few is used.
+	return list(ctx, h.db, scanLink, "SELECT "+linkColumns+" FROM link WHERE state = 5 AND kind = ? AND number > ? ORDER BY number LIMIT ?", k, after, limit)
+}
+
+// Identity implements lksync.State.
+func (h *state) Identity(ctx context.Context) (is [2]string, err error) {
+	for i, name := range []string{"left", "right"} {
+		if err := h.db.QueryRowContext(ctx, "SELECT value FROM self WHERE name = ?", name).Scan(&is[i]); none(err) != nil {
+			return is, err
+		}
+	}
+	return is, nil
+}
+
+// Key implements lksync.State.
+func (h *state) Key(ctx context.Context) ([]byte, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	if _, err := h.db.ExecContext(ctx, "INSERT OR IGNORE INTO self (name, value) VALUES ('key', ?)", key); err != nil {
+		return nil, err
+	}
+	err := h.db.QueryRowContext(ctx, "SELECT value FROM self WHERE name = 'key'").Scan(&key)
+	return key, err
+}
+
+// Held implements lksync.State.
+func (h *state) Held(ctx context.Context) error {
+	var epoch int64
+	if err := h.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch); err != nil {
+		return fmt.Errorf("gormstate: held: %w", err)
+	}
+	if epoch != h.epoch {
+		return lksync.ErrFenced
+	}
+	return nil
+}
+
 // Count implements lksync.State.
 func (h *state) Count(ctx context.Context, k connectors.Kind) (n int, err error) {
-	err = h.db.QueryRowContext(ctx, "SELECT count(*) FROM link WHERE kind = ? AND state <> ?", k, lksync.Unlinked).Scan(&n)
+	err = h.db.QueryRowContext(ctx, "SELECT count(*) FROM link WHERE kind = ? AND state IN (?, ?)", k, lksync.Linked, lksync.Conflicted).Scan(&n)
 	return n, err
 }
 
@@ -282,10 +375,10 @@ func (h *state) Count(ctx context.Context, k connectors.Kind) (n int, err error)
 func (h *state) Intents(ctx context.Context) ([]lksync.Intent, error) {
 	return list(ctx, h.db, func(scan func(...any) error) (i lksync.Intent, err error) {
 		var made int64
-		err = scan(&i.Key, &i.Kind, &i.Side, &i.SourceID, &i.Rev, &made)
+		err = scan(&i.Key, &i.Kind, &i.Side, &i.SourceID, &i.Rev, &made, &i.Check)
 		i.Made = when(made)
 		return i, err
-	}, "SELECT key, kind, side, source_id, rev, made FROM intent ORDER BY key")
+	}, "SELECT key, kind, side, source_id, rev, made, proof FROM intent ORDER BY key")
 }
 
 // Issues implements lksync.State.
@@ -331,16 +424,18 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			if l.Number != 0 {
 				number = l.Number
 			}
-			if err := exec("INSERT INTO link ("+linkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			if err := exec("INSERT INTO link ("+linkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
-				right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen`,
-				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen)); err != nil {
+				right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
+				apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since`,
+				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen), l.Role, fields(l.Apart), []byte(l.Base),
+				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since)); err != nil {
 				return err
 			}
 		}
 		for _, i := range b.Begin {
-			if err := exec("INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made) VALUES (?, ?, ?, ?, ?, ?)",
-				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made)); err != nil {
+			if err := exec("INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)",
+				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made), i.Check); err != nil {
 				return err
 			}
 		}
@@ -378,6 +473,13 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		for _, p := range b.Sweeps {
 			if err := exec("INSERT INTO position (side, kind, swept) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET swept = excluded.swept", p.Side, p.Kind, unix(p.At)); err != nil {
 				return err
+			}
+		}
+		if b.Identity != nil {
+			for i, name := range []string{"left", "right"} {
+				if err := exec("INSERT OR REPLACE INTO self (name, value) VALUES (?, ?)", name, b.Identity[i]); err != nil {
+					return err
+				}
 			}
 		}
 		for k, n := range b.Approve {

@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/authz/authztest"
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/secrets/local"
 	lksync "github.com/lockkeeper/lockkeeper/sync"
@@ -29,6 +32,114 @@ func TestConformance(t *testing.T) {
 		require.NoError(t, err)
 		return s
 	})
+}
+
+func TestSharedConformance(t *testing.T) {
+	statetest.RunShared(t, func(t *testing.T) (lksync.MeetingStore, lksync.StopStore) {
+		s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t))
+		require.NoError(t, err)
+		shared, err := s.Tenants(t.Context())
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, shared.Close()) })
+		return shared, shared
+	})
+}
+
+// What mailboxes share is durable, encrypted, and seen by another process.
+func TestWhatIsSharedLasts(t *testing.T) {
+	dir, ring := t.TempDir(), keyring(t)
+	s, err := New(dir, ring)
+	require.NoError(t, err)
+	a, err := s.Tenants(t.Context())
+	require.NoError(t, err)
+	b, err := s.Tenants(t.Context())
+	require.NoError(t, err)
+	crm := authztest.Resource(t, "tenants/acme/crm")
+	require.NoError(t, a.SetStop(t.Context(), crm, true))
+	stops, err := b.Stops(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []authz.Resource{crm}, stops)
+	ka, err := a.MeetingKey(t.Context(), crm)
+	require.NoError(t, err)
+	kb, err := b.MeetingKey(t.Context(), crm)
+	require.NoError(t, err)
+	require.Equal(t, ka, kb)
+	for _, x := range []*Tenants{a, b} {
+		require.NoError(t, x.Close())
+	}
+	require.NotContains(t, fmt.Sprint(snapshot(t, dir)), "tenants/acme")
+	other, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	_, err = other.Tenants(t.Context())
+	require.ErrorIs(t, err, lksync.ErrState)
+}
+
+// A state of the first form is brought up to date and loses nothing.
+func TestOlderStatesAreMigrated(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	l := lksync.Link{Kind: connectors.KindContact, ID: [2]string{"l", "r"}, Rev: [2]string{"1", "2"}, Origin: lksync.Left, State: lksync.Linked}
+	require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{l}, Begin: []lksync.Intent{{Key: "k", Kind: l.Kind, Side: lksync.Left}}}))
+	_, err = h.(*state).db.ExecContext(t.Context(), `DROP INDEX link_waiting; DROP TABLE self;
+		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since;
+		ALTER TABLE intent DROP COLUMN proof; UPDATE meta SET value = 1 WHERE name = 'schema'`)
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	for range 2 {
+		h, err = s.Open(t.Context(), "a")
+		require.NoError(t, err)
+		got, ok, err := h.Find(t.Context(), l.Kind, lksync.Left, "l")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, "2", got.Rev[1])
+		ins, err := h.Intents(t.Context())
+		require.NoError(t, err)
+		require.Len(t, ins, 1)
+		_, err = h.Key(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, h.Close())
+	}
+	h, err = s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 3 WHERE name = 'schema'")
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	_, err = s.Open(t.Context(), "a")
+	require.ErrorIs(t, err, lksync.ErrState, "a newer one is left alone")
+}
+
+// The scratch of a round is a sealed file, and gone when it is closed.
+func TestScratchLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(dir, keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	c, err := h.Scratch(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, c.Add(t.Context(), []lksync.Seen{{Side: lksync.Left, ID: "MARKER-5d2a", Group: "g"}}))
+	files, err := filepath.Glob(filepath.Join(dir, ".scratch-*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		require.NoError(t, err)
+		require.NotContains(t, string(b), "MARKER-5d2a")
+	}
+	require.NoError(t, c.Close())
+	// What a crash left goes a day later.
+	left := filepath.Join(dir, ".scratch-1")
+	require.NoError(t, os.WriteFile(left, nil, 0o600))
+	require.NoError(t, os.Chtimes(left, time.Time{}, time.Now().Add(-25*time.Hour)))
+	_, err = New(dir, keyring(t))
+	require.NoError(t, err)
+	files, err = filepath.Glob(filepath.Join(dir, ".scratch-*"))
+	require.NoError(t, err)
+	require.Empty(t, files)
+	require.NoError(t, h.Close())
 }
 
 // evidence: P33
@@ -100,6 +211,8 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"meta.name": "constant", "meta.value": "counter",
 		"link.number": "counter", "link.kind": "flag", "link.left_id": "id", "link.left_rev": "revision", "link.right_id": "id", "link.right_rev": "revision",
 		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
+		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date",
+		"intent.proof": "keyed check of 16 bits", "self.name": "constant", "self.value": "id or key",
 		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.made": "date",
 		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",
 		"issue.detail": "constant", "issue.name": "expiring name", "issue.first": "date", "issue.last": "date", "issue.next_try": "date", "issue.tries": "counter",

@@ -511,6 +511,16 @@ func (t *thing) parted(w *world, m int) bool {
 		if t.kind == kc {
 			continue
 		}
+		if !x.s.crm() && t.meeting { // cancelled, and edited in the CRM by somebody who did not know: not sent out again
+			if t.touched[0] { // which looks like an edit
+				return true
+			}
+			for _, e := range t.edits {
+				if e.s.crm() && (x.seen[e.field] == nil || !x.seen[e.field].from(e)) {
+					return true
+				}
+			}
+		}
 		if x.s.crm() && (t.meeting || !t.bornCRM) || !x.s.crm() && t.meeting && x.s.user != t.organizer {
 			return true
 		}

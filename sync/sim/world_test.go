@@ -105,20 +105,21 @@ func newArena(t testing.TB) *arena {
 
 // world is one run.
 type world struct {
-	a     *arena
-	set   settings
-	ctx   context.Context
-	rng   *rand.Rand
-	now   time.Time
-	off   time.Duration // how wrong our own clock is
-	crm   *system
-	boxes []*system
-	hub   *connectors.Hub
-	caps  map[string]connectors.Capabilities
-	e     *lksync.Engine
-	disk  *disk
-	pairs []lksync.Pair
-	keys  *rand.ChaCha8 // where create keys come from
+	meetings *lksync.MemoryMeetings
+	a        *arena
+	set      settings
+	ctx      context.Context
+	rng      *rand.Rand
+	now      time.Time
+	off      time.Duration // how wrong our own clock is
+	crm      *system
+	boxes    []*system
+	hub      *connectors.Hub
+	caps     map[string]connectors.Capabilities
+	e        *lksync.Engine
+	disk     *disk
+	pairs    []lksync.Pair
+	keys     *rand.ChaCha8 // where create keys come from
 
 	things  []*thing
 	uid     int
@@ -192,7 +193,7 @@ func (w *world) say(parts ...string) {
 }
 
 func newWorld(t testing.TB, a *arena, set settings) *world {
-	w := &world{a: a, set: set, ctx: context.Background(), now: start, trace: 14695981039346656037,
+	w := &world{a: a, set: set, meetings: &lksync.MemoryMeetings{}, ctx: context.Background(), now: start, trace: 14695981039346656037,
 		rng: rand.New(rand.NewPCG(set.seed, 1)), caps: map[string]connectors.Capabilities{}}
 	a.w = w
 	var key [32]byte
@@ -256,7 +257,7 @@ func (w *world) engine() *lksync.Engine {
 		page = 7
 	}
 	return lksync.New(w.a.az, w.disk, &lksync.Options{Clock: func() time.Time { return w.now.Add(w.off) }, Rand: w.keys, Settle: settle, PageSize: page,
-		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, SweepEvery: 12 * time.Hour,
+		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: w.meetings, SweepEvery: 12 * time.Hour,
 		Progress: func(e lksync.Event) { w.leaks("progress", string(e.Phase)) }})
 }
 
