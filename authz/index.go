@@ -101,7 +101,7 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix.apply(Change{Revision: revision, Join: ms})
 	f := &filling{ix: ix, c: c}
 	for i := range as {
-		if err := f.place(&as[i]); err != nil {
+		if err := f.place(&as[i], c.number16[as[i].Role.name]); err != nil {
 			panic(err)
 		}
 	}

@@ -299,10 +299,10 @@ func (ix *index) detail(x *Authorization) *detail {
 	if l := ix.last; l != nil && l.of(x) {
 		return l
 	}
-	d := *ix.detailOf(x)
-	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
-	if *slot == nil || **slot != d {
-		*slot = ix.own(&d)
+	h := maphash.String(ix.seed, x.Reason) + uint64(x.From.UnixNano())*3 + uint64(x.Until.UnixNano())*5
+	slot := &ix.recent[h*0x9E3779B97F4A7C15>>54] // by the upper bits of a product, which all the lower ones change
+	if *slot == nil || !(*slot).of(x) {
+		*slot = ix.own(ix.detailOf(x))
 	}
 	ix.last = *slot
 	return ix.last
