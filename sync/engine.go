@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ var ErrBusy = errors.New("sync: a round of this pair is running")
 // Options of an Engine. The nil Options work.
 type Options struct {
 	Clock      func() time.Time // nil: time.Now
+	Rand       io.Reader        // create keys come from it and must never repeat; nil: crypto/rand
 	Logger     *slog.Logger     // gets ids, codes and counts, never content; nil: nothing is logged
 	Progress   func(Event)      // called from the goroutine of the round; must not block; nil: none
 	SweepEvery time.Duration    // how often a side that reports no deletions is searched for them; zero: 24 hours
@@ -50,6 +52,9 @@ func New(az *authz.Authorizer, st StateStore, opts *Options) *Engine {
 	}
 	if e.o.Clock == nil {
 		e.o.Clock = time.Now
+	}
+	if e.o.Rand == nil {
+		e.o.Rand = rand.Reader
 	}
 	if e.o.Logger == nil {
 		e.o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -130,6 +131,18 @@ func codes(is []Issue) (out []Code) {
 const kc, ka = connectors.KindContact, connectors.KindAppointment
 
 var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+
+// A simulated round is repeatable only if nothing in it is drawn elsewhere.
+func TestCreateKeysComeFromTheGivenRandomness(t *testing.T) {
+	w := newWorld(t, setup{o: Options{Rand: strings.NewReader(strings.Repeat("k", 16))}})
+	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.sync()
+	assert.Equal(t, "lk-"+strings.Repeat("6b", 16), w.box.Records(kc)[0].Key)
+	w.crm.Add(contact("Bo", "Cole", "bo@x.example"))
+	_, err := w.e.Sync(t.Context(), w.worker, w.p)
+	require.ErrorIs(t, err, io.EOF, "no key, no create")
+	assert.Len(t, w.box.Records(kc), 1)
+}
 
 // feature: F1
 func TestBothWays(t *testing.T) {

@@ -2,10 +2,10 @@ package sync
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -247,7 +247,7 @@ func (k *kindRound) key(source recordAt) (string, error) {
 		return key, nil
 	}
 	var b [16]byte
-	if _, err := rand.Read(b[:]); err != nil {
+	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
 		return "", err
 	}
 	return "lk-" + hex.EncodeToString(b[:]), nil

@@ -38,7 +38,13 @@ type world struct {
 }
 
 func newWorld(t testing.TB, options map[string]string) *world {
-	w := &world{TB: t, x: ewstest.New(&ewstest.Options{User: "svc", Password: "password of svc", Mailboxes: []string{"svc@acme.example", ana, ben}, Impersonate: []string{ana}})}
+	return newWorldBy(t, options, ewstest.Options{User: "svc"}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "svc"} })
+}
+
+// newWorldBy is a world whose account signs in as it likes.
+func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
+	o.Password, o.Mailboxes, o.Impersonate = "password of svc", []string{"svc@acme.example", ana, ben}, []string{ana}
+	w := &world{TB: t, x: ewstest.New(&o)}
 	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -48,6 +54,7 @@ func newWorld(t testing.TB, options map[string]string) *world {
 		r.Body = io.NopCloser(strings.NewReader(string(b)))
 		w.x.ServeHTTP(rw, r)
 	}))
+	w.srv.Config.ConnContext = w.x.ConnContext
 	w.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	w.srv.StartTLS()
 	t.Cleanup(w.srv.Close)
@@ -63,7 +70,7 @@ func newWorld(t testing.TB, options map[string]string) *world {
 	require.NoError(t, err)
 	g, err := az.Authorize(t.Context(), authz.Request{Principal: authztest.Principal(t, "service:admin"), Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 	require.NoError(t, err)
-	require.NoError(t, safe.Put(t.Context(), g, ref, []byte("password of svc"), secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Basic, Username: "svc"}}))
+	require.NoError(t, safe.Put(t.Context(), g, ref, []byte("password of svc"), secrets.PutOptions{Scheme: scheme(w.srv.Listener.Addr().String())}))
 	w.hub, err = connectors.NewHub(az.Authorizer, safe, Plugin())
 	require.NoError(t, err)
 	w.ep = connectors.Endpoint{Plugin: Name, URL: w.srv.URL + ewstest.Path, Resource: authztest.Resource(t, "tenants/acme/users/ana/mailbox"), Secret: ref, Roots: roots, Options: options}

@@ -17,7 +17,8 @@ const Path = "/EWS/Exchange.asmx"
 
 // Options of a Server.
 type Options struct {
-	User, Password string   // of Basic authentication
+	User, Password string   // of Basic authentication, or of NTLM as DOMAIN\name
+	NTLM           bool     // the only way to sign in; see ConnContext
 	Mailboxes      []string // addresses; the first is that of the user
 	Impersonate    []string // whom the user may act as
 	PageSize       int      // of listings and histories; zero: 512, and never more than was asked for
@@ -107,7 +108,12 @@ const maxBody = 16 << 20
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	user, password, ok := r.BasicAuth()
-	if !ok || subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(s.o.User+"\x00"+s.o.Password)) != 1 {
+	switch {
+	case s.o.NTLM:
+		if !s.signIn(w, r) {
+			return
+		}
+	case !ok || subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(s.o.User+"\x00"+s.o.Password)) != 1:
 		w.Header().Set("WWW-Authenticate", `Basic realm="exchange"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
