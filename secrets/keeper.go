@@ -106,3 +106,13 @@ type KeyStore interface {
 	// that was sealed for the tenant.
 	Shred(ctx context.Context, tenant string) error
 }
+
+// KeyImporter is a KeyStore that takes over what another one had.
+type KeyImporter interface {
+	// ImportKeys makes the keys of tenants durable, for each tenant all or none,
+	// and answers each in its place: nil, or ErrConflict for a tenant that has
+	// keys here already. The versions of a tenant follow one another and may
+	// begin with any. The error is for what stopped all of them; some tenants
+	// may have been imported then.
+	ImportKeys(ctx context.Context, ts []TenantKeys) ([]error, error)
+}

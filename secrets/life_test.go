@@ -24,6 +24,7 @@ import (
 )
 
 func TestShelf(t *testing.T) {
+	secretstest.RunKeyStore(t, func(*testing.T) secrets.KeyStore { return importShelf{&keyShelf{}} })
 	secretstest.RunKeyStore(t, func(*testing.T) secrets.KeyStore { return &keyShelf{} })
 	secretstest.RunKeeper(t, func(*testing.T) secrets.Keeper { return newPlainKeeper() })
 	secretstest.RunKeeper(t, func(*testing.T) secrets.Keeper { return ableKeeper{newPlainKeeper()} })

@@ -22,6 +22,9 @@ type Auth struct {
 	// login gets a token. The client that it is given has none.
 	login func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error)
 	lent  bool // the token is not ours to revoke
+	once  bool // the credential is good for one login
+
+	kind, mount string // of the method, for Doctor
 }
 
 // Format prints no content, whatever the verb.
@@ -64,13 +67,17 @@ func File(path string) Source {
 // Token logs in with a token that someone else made. It is renewed as long as
 // Vault lets it be, and left as it is on Close.
 func Token(token Source) Auth {
-	return Auth{lent: true, login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
+	return Auth{lent: true, kind: "token", mount: "token", login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
 		t, err := give(token)
 		if err != nil {
 			return nil, err
 		}
 		a.SetToken(t)
 		ans, err := c.sendWith(ctx, a, query{op: "login", method: http.MethodGet, path: "auth/token/lookup-self"})
+		var e *Error
+		if errors.As(err, &e) && e.State == secrets.Denied {
+			return nil, &Error{Op: "login", State: secrets.Denied, Reason: whyTokenOver}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +109,7 @@ func WrappedAppRole(mount, role, roleID string, wrapping Source) Auth {
 		mu   sync.Mutex
 		kept string
 	)
-	return approle(mount, roleID, func(ctx context.Context, c *Client, a *api.Client) (string, error) {
+	auth := approle(mount, roleID, func(ctx context.Context, c *Client, a *api.Client) (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if kept != "" {
@@ -147,6 +154,8 @@ func WrappedAppRole(mount, role, roleID string, wrapping Source) Auth {
 		kept = in.ID
 		return kept, nil
 	})
+	auth.once = true
+	return auth
 }
 
 func approle(mount, roleID string, secretID func(context.Context, *Client, *api.Client) (string, error)) Auth {
@@ -154,7 +163,7 @@ func approle(mount, roleID string, secretID func(context.Context, *Client, *api.
 		mount = "approle"
 	}
 	path := "auth/" + mount + "/login"
-	return Auth{login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
+	return Auth{kind: "approle", mount: mount, login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
 		id, err := secretID(ctx, c, a)
 		if err != nil {
 			return nil, err
@@ -174,7 +183,9 @@ func Kubernetes(mount, role string, token Source) Auth {
 	if token == nil {
 		token = File("/var/run/secrets/kubernetes.io/serviceaccount/token")
 	}
-	return JWT(mount, role, token)
+	auth := JWT(mount, role, token)
+	auth.kind = "kubernetes"
+	return auth
 }
 
 // JWT logs in with a signed token of an identity provider that Vault trusts; see
@@ -185,7 +196,7 @@ func JWT(mount, role string, token Source) Auth {
 		mount = "jwt"
 	}
 	path := "auth/" + mount + "/login"
-	return Auth{login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
+	return Auth{kind: "jwt", mount: mount, login: func(ctx context.Context, c *Client, a *api.Client) (*api.Secret, error) {
 		t, err := give(token)
 		if err != nil {
 			return nil, err
@@ -215,17 +226,48 @@ func give(s Source) (string, error) {
 // logIn exchanges a credential for a token.
 func logIn(ctx context.Context, c *Client, a *api.Client, path string, body map[string]string) (*api.Secret, error) {
 	ans, err := c.sendWith(ctx, a, query{op: "login", method: http.MethodPut, path: path, body: body})
-	if err != nil {
+	var e *Error
+	switch {
+	case errors.As(err, &e) && ans.status >= http.StatusBadRequest && (e.State == secrets.Denied || ans.says("alias name")):
+		return nil, &Error{Op: "login", State: secrets.Denied, Reason: ofLogin(ans)}
+	case err != nil:
 		return nil, err
 	}
 	var out struct {
 		Auth *api.SecretAuth
 	}
 	if ans.status != http.StatusOK {
-		return nil, &Error{Op: "login", State: secrets.Denied, Reason: "the credential was refused"}
+		return nil, &Error{Op: "login", State: secrets.Denied, Reason: ofLogin(ans)}
 	}
 	if json.Unmarshal(ans.body, &out) != nil || out.Auth == nil || out.Auth.ClientToken == "" {
 		return nil, &Error{Op: "login", State: secrets.Misused, Reason: "the answer is not what Vault's should be"}
 	}
 	return &api.Secret{Auth: out.Auth}, nil
+}
+
+// ofLogin says why nobody is logged in. Vault answers a mount that it does not
+// have as it answers what is forbidden; a credential that it refuses, otherwise.
+func ofLogin(a answer) string {
+	switch {
+	case a.says("alias name"), a.says("could not load configuration"), a.says("could not load backend configuration"), a.says("not configured"):
+		return whyUnconfigured
+	case a.says("invalid role name"), a.says("role") && a.says("could not be found"):
+		return whyNoRole
+	case a.status == http.StatusForbidden && a.says("permission denied") && !a.says("service account"):
+		return whyNoMethod
+	case a.status == http.StatusNotFound:
+		return whyNoMethod
+	}
+	return whyRefusedCred
+}
+
+// remedy says what to do about a credential that is refused.
+func (a Auth) remedy(also string) string {
+	switch a.kind {
+	case "approle":
+		return "vault read auth/" + a.mount + "/role/NAME/role-id shows the role id; vault write -f auth/" + a.mount + "/role/NAME/secret-id makes a new secret id. It may have ended, been used up, or be bound to other addresses" + also
+	case "kubernetes":
+		return "see bound_service_account_names and bound_service_account_namespaces of the role, and whether Vault reaches the cluster's API" + also
+	}
+	return "see bound_audiences, bound_subject and bound_claims of the role, the token's times, and the keys that Vault trusts" + also
 }

@@ -153,6 +153,7 @@ type answer struct {
 	status int
 	body   []byte
 	errs   []string // Vault's error texts; they go no further
+	warned bool     // it has warnings, as for a path that an engine does not know
 	vaults bool     // the body is JSON, as Vault's are
 }
 
@@ -318,6 +319,8 @@ func raw(ctx context.Context, a *api.Client, q query) (answer, error) {
 	out.vaults = len(out.body) == 0 && out.status < 300 || json.Valid(out.body)
 	if refused != nil && out.vaults {
 		out.errs = refused.Errors
+		var w struct{ Warnings []string }
+		out.warned = json.Unmarshal(out.body, &w) == nil && len(w.Warnings) > 0
 	}
 	if !out.vaults && out.status < 300 {
 		out.status = http.StatusTeapot // a page of something else in between

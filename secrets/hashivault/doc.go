@@ -13,5 +13,6 @@
 // that is another one, or an old copy of this one, is refused before anything is
 // written to it (see [Identity]).
 //
-// [Policy] prints the least policy that a Config needs.
+// [Policy] prints the least policy that a Config needs, [Doctor] what is wrong with
+// a set-up and how to mend it. Safe.MoveKeys brings the keys of a keyring here.
 package hashivault

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 
@@ -53,6 +54,28 @@ func (e *Error) down() bool {
 	return e.State == secrets.Sealed || e.State == secrets.Standby || e.State == secrets.Unreachable
 }
 
+// Reasons that are looked at again.
+const (
+	whyAuthority    = "the server's certificate is from an unknown authority"
+	whyHost         = "the server's certificate is for another host"
+	whyCert         = "the server's certificate is not valid"
+	whyNoTLS        = "the server does not speak TLS"
+	whyLate         = "no answer in time"
+	whyDNS          = "the host's name is not known"
+	whyRefused      = "the connection was refused"
+	whyReset        = "the connection was reset"
+	whyNotReady     = "it is not ready"
+	whyTooMany      = "it gets too many requests"
+	whyInside       = "it failed inside"
+	whyNotVault     = "the answer is not one of Vault's: check the address"
+	whyUninit       = "it was never initialised"
+	whyRefusedCred  = "the credential was refused"
+	whyNoMethod     = "there is no such auth method at the mount, or nobody may use it"
+	whyUnconfigured = "the auth method is not set up, or the mount is another method's"
+	whyNoRole       = "there is no such role"
+	whyTokenOver    = "the token is not valid, or its policy does not let it look at itself"
+)
+
 // ofTransport says in our own words why there was no answer.
 func ofTransport(op string, err error) *Error {
 	e := &Error{Op: op, State: secrets.Unreachable, Reason: "the connection failed"}
@@ -68,21 +91,21 @@ func ofTransport(op string, err error) *Error {
 	case errors.Is(err, errTooLarge):
 		e.State, e.Reason = secrets.Misused, "the answer is larger than allowed"
 	case errors.As(err, &signed):
-		e.Reason = "the server's certificate is from an unknown authority"
+		e.Reason = whyAuthority
 	case errors.As(err, &host):
-		e.Reason = "the server's certificate is for another host"
+		e.Reason = whyHost
 	case errors.As(err, &verify):
-		e.Reason = "the server's certificate is not valid"
-	case errors.As(err, &record):
-		e.Reason = "the server does not speak TLS"
+		e.Reason = whyCert
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		e.Reason = whyNoTLS
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		e.Reason = "no answer in time"
+		e.Reason = whyLate
 	case errors.As(err, &dns):
-		e.Reason = "the host's name is not known"
+		e.Reason = whyDNS
 	case errors.Is(err, syscall.ECONNREFUSED):
-		e.Reason = "the connection was refused"
+		e.Reason = whyRefused
 	case errors.Is(err, syscall.ECONNRESET):
-		e.Reason = "the connection was reset"
+		e.Reason = whyReset
 	}
 	return e
 }
@@ -103,15 +126,15 @@ func ofStatus(op string, a answer) *Error {
 	case a.status == 503 && a.says("sealed"):
 		e.State, e.Reason = secrets.Sealed, "an operator has to unseal it"
 	case a.status == 503 && a.vaults:
-		e.Reason = "it is not ready"
+		e.Reason = whyNotReady
 	case a.status == 429:
-		e.Reason = "it gets too many requests"
+		e.Reason = whyTooMany
 	case a.status == 412:
 		e.State, e.Reason = secrets.Standby, "the node has not caught up"
 	case a.status >= 500:
-		e.Reason = "it failed inside"
+		e.Reason = whyInside
 	default:
-		e.State, e.Reason = secrets.Misused, "the answer is not one of Vault's: check the address"
+		e.State, e.Reason = secrets.Misused, whyNotVault
 	}
 	return e
 }

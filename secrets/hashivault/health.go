@@ -13,6 +13,7 @@ type health struct {
 	Initialized bool
 	Sealed      bool
 	Standby     bool
+	Enterprise  bool
 	Version     string
 	Cluster     string `json:"cluster_id"`
 	Time        int64  `json:"server_time_utc"`
@@ -35,15 +36,15 @@ func (c *Client) health(ctx context.Context) (health, error) {
 		if e := ofStatus(op, a); e != nil {
 			return h, e
 		}
-		return h, &Error{Op: op, State: secrets.Misused, Reason: "the answer is not one of Vault's: check the address"}
+		return h, &Error{Op: op, State: secrets.Misused, Reason: whyNotVault}
 	}
 	switch {
 	case a.status == http.StatusNotImplemented:
-		return h, &Error{Op: op, State: secrets.Sealed, Reason: "it was never initialised"}
+		return h, &Error{Op: op, State: secrets.Sealed, Reason: whyUninit}
 	case h.Sealed:
 		return h, &Error{Op: op, State: secrets.Sealed, Reason: "an operator has to unseal it"}
 	case a.status >= 500:
-		return h, &Error{Op: op, State: secrets.Unreachable, Reason: "it failed inside"}
+		return h, &Error{Op: op, State: secrets.Unreachable, Reason: whyInside}
 	}
 	return h, nil
 }

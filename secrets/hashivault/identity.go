@@ -2,6 +2,7 @@ package hashivault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -40,34 +41,42 @@ type transitKey struct {
 	Type         string
 	Derived      bool
 	Exportable   bool
-	Convergent   bool             `json:"convergent_encryption"`
-	Backup       bool             `json:"allow_plaintext_backup"`
-	Deletable    bool             `json:"deletion_allowed"`
-	Latest       uint32           `json:"latest_version"`
-	MinDecrypt   uint32           `json:"min_decryption_version"`
-	MinEncrypt   uint32           `json:"min_encryption_version"`
-	MinAvailable uint32           `json:"min_available_version"`
-	Keys         map[string]int64 // when each version was made, in seconds
+	Convergent   bool                       `json:"convergent_encryption"`
+	Backup       bool                       `json:"allow_plaintext_backup"`
+	Deletable    bool                       `json:"deletion_allowed"`
+	Latest       uint32                     `json:"latest_version"`
+	MinDecrypt   uint32                     `json:"min_decryption_version"`
+	MinEncrypt   uint32                     `json:"min_encryption_version"`
+	MinAvailable uint32                     `json:"min_available_version"`
+	Keys         map[string]json.RawMessage // when each version was made, in seconds; of asymmetric keys, more
 }
 
 func (k transitKey) made(version uint32) (time.Time, bool) {
-	s, ok := k.Keys[strconv.FormatUint(uint64(version), 10)]
+	var s int64
+	raw, ok := k.Keys[strconv.FormatUint(uint64(version), 10)]
+	ok = ok && json.Unmarshal(raw, &s) == nil
 	return time.Unix(s, 0).UTC(), ok
 }
 
-// misuse says why a key is not fit to be a root key; empty: it is.
-func (k transitKey) misuse() string {
-	switch {
-	case k.Type != "aes256-gcm96" && k.Type != "chacha20-poly1305":
-		return "the Transit key is of a type that does not wrap keys: make one of type aes256-gcm96"
-	case !k.Derived:
-		return "the Transit key is not derived, so that Vault would ignore what a wrapped key belongs to: make a new one with derived=true"
-	case k.Convergent:
-		return "the Transit key encrypts convergently, so that equal keys show: make a new one without"
-	case k.Exportable || k.Backup:
-		return "the Transit key may leave Vault: make a new one without exportable and allow_plaintext_backup"
+// misuse is why a key is not fit to be a root key.
+type misuse struct{ code, what, instead string }
+
+// misuses is all that is wrong with a key.
+func (k transitKey) misuses() (out []misuse) {
+	for _, m := range []struct {
+		is bool
+		misuse
+	}{
+		{k.Type != "aes256-gcm96" && k.Type != "chacha20-poly1305", misuse{FindKeyType, "the Transit key is of a type that does not wrap keys", "make one of type aes256-gcm96"}},
+		{!k.Derived, misuse{FindKeyDerived, "the Transit key is not derived, so that Vault would ignore what a wrapped key belongs to", "make a new one with derived=true"}},
+		{k.Convergent, misuse{FindKeyType, "the Transit key encrypts convergently, so that equal keys show", "make a new one without"}},
+		{k.Exportable || k.Backup, misuse{FindKeyExport, "the Transit key may leave Vault", "make a new one without exportable and allow_plaintext_backup"}},
+	} {
+		if m.is {
+			out = append(out, m.misuse)
+		}
 	}
-	return ""
+	return out
 }
 
 // readKey asks for the Transit key.
@@ -83,8 +92,8 @@ func (c *Client) readKey(ctx context.Context) (transitKey, error) {
 	if err := a.into("read the key", &k); err != nil {
 		return transitKey{}, err
 	}
-	if why := k.misuse(); why != "" {
-		return k, &Error{Op: "read the key", State: secrets.Misused, Reason: why}
+	if ms := k.misuses(); len(ms) > 0 {
+		return k, &Error{Op: "read the key", State: secrets.Misused, Reason: ms[0].what + ": " + ms[0].instead}
 	}
 	if _, ok := k.made(k.Latest); !ok || k.Latest == 0 {
 		return transitKey{}, &Error{Op: "read the key", State: secrets.Misused, Reason: "the answer is not what Vault's should be"}

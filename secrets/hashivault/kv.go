@@ -38,7 +38,10 @@ type KV struct {
 	turn  chan struct{}     // held by whoever writes
 }
 
-var _ secrets.KeyStore = (*KV)(nil)
+var (
+	_ secrets.KeyStore    = (*KV)(nil)
+	_ secrets.KeyImporter = (*KV)(nil)
+)
 
 const (
 	keysFormat = "lockkeeper keys 1"
@@ -317,22 +320,14 @@ func (s *KV) names(ctx context.Context) ([]string, error) {
 // each time that another was faster. An edit that returns what it got writes
 // nothing. destroys says that what it takes away must be nowhere any more.
 func (s *KV) change(ctx context.Context, tenant string, destroys bool, edit func([]kvItem) ([]kvItem, error)) error {
-	if err := s.c.verify(ctx); err != nil {
+	done, err := s.take(ctx)
+	if err != nil {
 		return err
 	}
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return fmt.Errorf("hashivault: write keys: %w", ctx.Err())
-	}
+	defer done()
 	for try := range conflicts {
-		if try > 0 {
-			select {
-			case <-time.After(rand.N(time.Duration(try) * 10 * time.Millisecond)):
-			case <-ctx.Done():
-				return fmt.Errorf("hashivault: write keys: %w", ctx.Err())
-			}
+		if err := s.wait(ctx, try); err != nil {
+			return err
 		}
 		name, d, version, err := s.find(ctx, tenant)
 		if err != nil {
@@ -373,6 +368,32 @@ func (s *KV) change(ctx context.Context, tenant string, destroys bool, edit func
 	return fmt.Errorf("hashivault: write keys: %w", secrets.ErrConflict)
 }
 
+// take makes sure of Vault and waits for the turn to write.
+func (s *KV) take(ctx context.Context) (done func(), err error) {
+	if err := s.c.verify(ctx); err != nil {
+		return nil, err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("hashivault: write keys: %w", ctx.Err())
+	}
+}
+
+// wait waits a little after another was faster, longer each time.
+func (s *KV) wait(ctx context.Context, try int) error {
+	if try == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(rand.N(time.Duration(try) * 10 * time.Millisecond)):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("hashivault: write keys: %w", ctx.Err())
+	}
+}
+
 func equal(a, b kvItem) bool {
 	return a.Version == b.Version && bytes.Equal(a.ID, b.ID) && bytes.Equal(a.Wrapped, b.Wrapped)
 }
@@ -381,10 +402,15 @@ func equal(a, b kvItem) bool {
 func (d *keysDoc) size() int {
 	n := 100
 	for tenant, ks := range d.Tenants {
-		n += len(tenant) + 10
-		for _, k := range ks {
-			n += 80 + len(k.Wrapped)*4/3
-		}
+		n += sizeOf(tenant, ks)
+	}
+	return n
+}
+
+func sizeOf(tenant string, ks []kvItem) int {
+	n := len(tenant) + 10
+	for _, k := range ks {
+		n += 80 + len(k.Wrapped)*4/3
 	}
 	return n
 }

@@ -24,19 +24,29 @@ func Policy(cfg Config, duties ...Duty) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	rules, err := cfg.rules(duties)
+	if err != nil {
+		return "", err
+	}
+	return hcl(rules), nil
+}
+
+// rules are what Policy prints.
+func (c Config) rules(duties []Duty) ([]rule, error) {
 	docs := "keys-*"
-	if cfg.Apart {
+	if c.Apart {
 		docs = "*"
 	}
-	p := cfg.use() + cfg.store(docs) + rule("the documents that there are", cfg.KV+"/metadata/"+cfg.Path+"/", "list")
+	out := append(c.use(), c.store(docs)...)
+	out = append(out, rule{"the documents that there are", c.KV + "/metadata/" + c.Path + "/", []string{"list"}})
 	for _, d := range duties {
 		if d != Rotating {
-			return "", fmt.Errorf("%w: duty: want Rotating", ErrConfig)
+			return out, fmt.Errorf("%w: duty: want Rotating", ErrConfig)
 		}
-		key := cfg.Transit + "/keys/" + cfg.Key
-		p += rule("rotation: a new version, and an end to the old", key+"/rotate", "update") + rule("", key+"/config", "update") + rule("", key+"/trim", "update")
+		key := c.Transit + "/keys/" + c.Key
+		out = append(out, rule{"rotation: a new version, and an end to the old", key + "/rotate", []string{"update"}}, rule{"", key + "/config", []string{"update"}}, rule{"", key + "/trim", []string{"update"}})
 	}
-	return p, nil
+	return out, nil
 }
 
 // TenantPolicy prints the policy of a worker that serves one tenant and must not
@@ -56,25 +66,39 @@ func TenantPolicy(cfg Config, tenant string) (string, error) {
 	case tenant == "":
 		return "", fmt.Errorf("%w: tenant: want one", ErrConfig)
 	}
-	return cfg.use() + cfg.store(apartName(tenant)), nil
+	return hcl(append(cfg.use(), cfg.store(apartName(tenant))...)), nil
 }
 
-func (c Config) use() string {
-	return rule("the root key: its state, and to use it; create is missing on purpose", c.Transit+"/keys/"+c.Key, "read") +
-		rule("", c.Transit+"/encrypt/"+c.Key, "update") + rule("", c.Transit+"/decrypt/"+c.Key, "update") + rule("", c.Transit+"/rewrap/"+c.Key, "update") +
-		rule("its own token", "auth/token/lookup-self", "read") + rule("", "auth/token/renew-self", "update") + rule("", "auth/token/revoke-self", "update") +
-		rule("what it may, for whoever checks the set-up", "sys/capabilities-self", "update")
-}
-
-func (c Config) store(docs string) string {
-	return rule("tenants' wrapped keys", c.KV+"/data/"+c.Path+"/"+docs, "create", "read", "update") +
-		rule("and to destroy earlier versions of them", c.KV+"/metadata/"+c.Path+"/"+docs, "read") + rule("", c.KV+"/destroy/"+c.Path+"/"+docs, "update")
-}
-
-func rule(comment, path string, capabilities ...string) string {
-	s := ""
-	if comment != "" {
-		s = "# " + comment + "\n"
+func (c Config) use() []rule {
+	return []rule{
+		{"the root key: its state, and to use it; create is missing on purpose", c.Transit + "/keys/" + c.Key, []string{"read"}},
+		{"", c.Transit + "/encrypt/" + c.Key, []string{"update"}}, {"", c.Transit + "/decrypt/" + c.Key, []string{"update"}}, {"", c.Transit + "/rewrap/" + c.Key, []string{"update"}},
+		{"its own token", "auth/token/lookup-self", []string{"read"}}, {"", "auth/token/renew-self", []string{"update"}}, {"", "auth/token/revoke-self", []string{"update"}},
+		{"what it may, for whoever checks the set-up", "sys/capabilities-self", []string{"update"}},
 	}
-	return s + fmt.Sprintf("path %q {\n  capabilities = [\"%s\"]\n}\n", path, strings.Join(capabilities, `", "`))
+}
+
+func (c Config) store(docs string) []rule {
+	return []rule{
+		{"tenants' wrapped keys", c.KV + "/data/" + c.Path + "/" + docs, []string{"create", "read", "update"}},
+		{"and to destroy earlier versions of them", c.KV + "/metadata/" + c.Path + "/" + docs, []string{"read"}}, {"", c.KV + "/destroy/" + c.Path + "/" + docs, []string{"update"}},
+	}
+}
+
+// rule lets a path be used in some ways.
+type rule struct {
+	comment, path string
+	caps          []string
+}
+
+// hcl prints rules as Vault's policies have them.
+func hcl(rules []rule) string {
+	var b strings.Builder
+	for _, r := range rules {
+		if r.comment != "" {
+			fmt.Fprintf(&b, "# %s\n", r.comment)
+		}
+		fmt.Fprintf(&b, "path %q {\n  capabilities = [\"%s\"]\n}\n", r.path, strings.Join(r.caps, `", "`))
+	}
+	return b.String()
 }

@@ -50,7 +50,7 @@ func (s *session) lock(ctx context.Context, op string) error {
 		if ctx.Err() != nil {
 			return &gaveUp{op, ctx.Err()}
 		}
-		return &Error{Op: op, State: secrets.Unreachable, Reason: "no answer in time"}
+		return &Error{Op: op, State: secrets.Unreachable, Reason: whyLate}
 	}
 }
 

@@ -250,7 +250,7 @@ func ofItem(op string, r item) error {
 			return secrets.ErrTampered
 		}
 	}
-	return &Error{Op: op, State: secrets.Unreachable, Reason: "it failed inside"}
+	return &Error{Op: op, State: secrets.Unreachable, Reason: whyInside}
 }
 
 // Rewrap implements secrets.Rewrapper. Vault does it without showing the keys;

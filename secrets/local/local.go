@@ -45,8 +45,9 @@ var (
 )
 
 var (
-	_ secrets.Keeper   = (*Keyring)(nil)
-	_ secrets.KeyStore = (*Keyring)(nil)
+	_ secrets.Keeper      = (*Keyring)(nil)
+	_ secrets.KeyStore    = (*Keyring)(nil)
+	_ secrets.KeyImporter = (*Keyring)(nil)
 )
 
 // Keyring implements secrets.Keeper and secrets.KeyStore. Safe for concurrent
@@ -407,6 +408,47 @@ func (k *Keyring) AddKey(_ context.Context, tenant string, w secrets.WrappedKey)
 		f.Keys[tenant] = append(slices.Clip(old), stored{bytes.Clone(w.ID[:]), w.Version, bytes.Clone(w.Wrapped)})
 		return nil
 	})
+}
+
+// ImportKeys implements secrets.KeyImporter, with one write of the file.
+func (k *Keyring) ImportKeys(_ context.Context, ts []secrets.TenantKeys) ([]error, error) {
+	errs := make([]error, len(ts))
+	err := k.change(func(f *file) error {
+		taken := false
+		for i, t := range ts {
+			if errs[i] = importable(t, len(f.Keys[t.Tenant]) > 0); errs[i] != nil {
+				continue
+			}
+			var ks []stored
+			for _, w := range t.Keys {
+				ks = append(ks, stored{bytes.Clone(w.ID[:]), w.Version, bytes.Clone(w.Wrapped)})
+			}
+			f.Keys[t.Tenant], taken = ks, true
+		}
+		if !taken {
+			return errNothing
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothing) {
+		return nil, err
+	}
+	return errs, nil
+}
+
+// errNothing means that there is nothing to write.
+var errNothing = errors.New("local: nothing to change")
+
+func importable(t secrets.TenantKeys, taken bool) error {
+	for i, w := range t.Keys {
+		if w.Version == 0 || w.Version != t.Keys[0].Version+uint32(i) {
+			return secrets.ErrConflict
+		}
+	}
+	if taken || len(t.Keys) == 0 {
+		return secrets.ErrConflict
+	}
+	return nil
 }
 
 // ReplaceKey implements secrets.KeyStore.

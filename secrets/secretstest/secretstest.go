@@ -259,6 +259,86 @@ func RunKeyStore(t *testing.T, newStore func(t *testing.T) secrets.KeyStore) {
 		delete(want, "t4")
 		require.Equal(t, want, list())
 	})
+	t.Run("imports tenants whole, and only those it does not have", func(t *testing.T) {
+		s := newStore(t)
+		imp, ok := s.(secrets.KeyImporter)
+		if !ok {
+			t.Skip("it is no KeyImporter, and need not be")
+		}
+		errs, err := imp.ImportKeys(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, errs)
+		require.NoError(t, s.AddKey(t.Context(), "old", key(1, 1)))
+		mine := []secrets.WrappedKey{key(3, 3), key(4, 4)}
+		errs, err = imp.ImportKeys(t.Context(), []secrets.TenantKeys{{Tenant: "acme", Keys: mine}, {Tenant: "old", Keys: []secrets.WrappedKey{key(1, 9)}},
+			{Tenant: "gap", Keys: []secrets.WrappedKey{key(1, 1), key(3, 3)}}, {Tenant: "zero", Keys: []secrets.WrappedKey{key(0, 1)}}, {Tenant: "none"},
+			{Tenant: "beta", Keys: []secrets.WrappedKey{key(1, 5)}}, {Tenant: "beta", Keys: []secrets.WrappedKey{key(1, 6)}}})
+		require.NoError(t, err)
+		require.Len(t, errs, 7)
+		for i, err := range errs {
+			if i == 0 || i == 5 {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, secrets.ErrConflict, "%d", i)
+			}
+		}
+		clear(mine[0].Wrapped)
+		for tenant, want := range map[string][]secrets.WrappedKey{"acme": {key(3, 3), key(4, 4)}, "old": {key(1, 1)}, "beta": {key(1, 5)}, "gap": nil, "zero": nil, "none": nil} {
+			ks, err := s.Keys(t.Context(), tenant)
+			require.NoError(t, err)
+			require.Equal(t, want, ks, tenant)
+		}
+		require.NoError(t, s.AddKey(t.Context(), "acme", key(5, 5)), "it goes on from there")
+		require.NoError(t, s.Shred(t.Context(), "acme"))
+		errs, err = imp.ImportKeys(t.Context(), []secrets.TenantKeys{{Tenant: "acme", Keys: []secrets.WrappedKey{key(7, 7)}}})
+		require.NoError(t, err)
+		require.Equal(t, []error{nil}, errs, "what was shredded may begin again")
+	})
+	t.Run("imports many at once, by several", func(t *testing.T) {
+		s := newStore(t)
+		imp, ok := s.(secrets.KeyImporter)
+		if !ok {
+			t.Skip("it is no KeyImporter, and need not be")
+		}
+		const n = 900
+		var ts []secrets.TenantKeys
+		for i := range n {
+			ts = append(ts, secrets.TenantKeys{Tenant: fmt.Sprintf("t%d", i), Keys: []secrets.WrappedKey{key(1, byte(i)), key(2, byte(i+1))}})
+		}
+		took := make([]int, n)
+		var mu sync.Mutex
+		for _, err := range together(3, func(i int) error {
+			from := i * 200 // they overlap
+			errs, err := imp.ImportKeys(t.Context(), ts[from:from+500])
+			mu.Lock()
+			defer mu.Unlock()
+			for j, e := range errs {
+				if e == nil {
+					took[from+j]++
+				}
+			}
+			return err
+		}) {
+			require.NoError(t, err)
+		}
+		seen := 0
+		for cursor := ""; ; {
+			page, next, err := s.List(t.Context(), cursor)
+			require.NoError(t, err)
+			for _, k := range page {
+				var i int
+				_, err := fmt.Sscanf(k.Tenant, "t%d", &i)
+				require.NoError(t, err)
+				require.Equal(t, ts[i].Keys, k.Keys)
+				require.Equal(t, 1, took[i], "one of them imported it")
+				seen++
+			}
+			if cursor = next; next == "" {
+				break
+			}
+		}
+		require.Equal(t, n, seen)
+	})
 	t.Run("one of many wins", func(t *testing.T) {
 		s := newStore(t)
 		won := winners(t, together(8, func(i int) error { return s.AddKey(t.Context(), "acme", key(1, byte(i+1))) }))
