@@ -191,11 +191,11 @@ func (a *Authorizer) fill(ctx context.Context) error {
 	f := &filling{ix: ix, c: a.cat}
 	var later []Authorization // of roles that the policy does not have
 	s, err := a.store.Load(ctx, func(x Authorization) error {
-		if a.cat.sets[x.Role.name] == nil {
+		known, err := f.take(&x)
+		if err == nil && !known {
 			later = append(later, x)
-			return nil
 		}
-		return f.add(&x)
+		return err
 	})
 	if err != nil {
 		return err

@@ -154,7 +154,10 @@ func cpuOf(whom int) time.Duration {
 }
 
 // BenchmarkCheckBesideWriter asks by handles while nobody writes, and while one
-// writes as fast as a disk would let it and as fast as memory does. What a writer
+// does. A durable writer, which is what an installation has, makes some thousand
+// changes a second: 10000-a-second stands for it and does all that such a change
+// does in memory. Unpaused is an in-memory writer that does nothing else, faster
+// than any store lets it be. What a writer
 // costs whoever asks, by memory and processor that both use, is seen from one
 // that writes as fast to an index that nobody asks. What the asking thread used
 // is told apart from what it waited for a processor.

@@ -32,20 +32,27 @@ func compileCondition(text string) (c *condition, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("authz: condition: %w", err)
 	}
-	tokens := e.Tokens()
-	for i, w := range g.words {
+	if err := readAlike(g.words, e.Tokens()); err != nil {
+		return nil, fmt.Errorf("authz: condition: %w", err)
+	}
+	return &condition{text: text, expr: expression{e}, mind: g.mind}, nil
+}
+
+// readAlike compares both readings of a condition, word by word.
+func readAlike(words []word, tokens []govaluate.ExpressionToken) error {
+	for i, w := range words {
 		if w.kind == wordEnd && i == len(tokens) {
-			return &condition{text: text, expr: expression{e}, mind: g.mind}, nil
+			return nil
 		}
 		if i >= len(tokens) || !same(w, tokens[i]) {
 			want := "write it in another way"
 			if i < len(tokens) && tokens[i].Kind == govaluate.TIME {
 				want = "reads as a point in time: compare hour, minute and weekday with numbers"
 			}
-			return nil, fmt.Errorf("authz: condition: %w", w.refuse(want))
+			return w.refuse(want)
 		}
 	}
-	return nil, errors.New("authz: condition: cannot be compiled")
+	return errors.New("cannot be compiled")
 }
 
 // same reports whether both readings of a word agree.

@@ -40,6 +40,28 @@ func TestTwoReadingsOfAWordMustAgree(t *testing.T) {
 	}
 }
 
+// Where one reading has a word more, or another one, there is no condition.
+func TestBothReadingsMustEndTogether(t *testing.T) {
+	type token = govaluate.ExpressionToken
+	words := []word{{wordName, "device", 0}, {wordOperator, "==", 7}, {wordText, "x", 10}, {wordEnd, "", 13}}
+	tokens := []token{{Kind: govaluate.VARIABLE, Value: "device"}, {Kind: govaluate.COMPARATOR, Value: "=="}, {Kind: govaluate.STRING, Value: "x"}}
+	require.NoError(t, readAlike(words, tokens))
+	for name, c := range map[string]struct {
+		words  []word
+		tokens []token
+		says   string
+	}{
+		"a word less compiled":  {words, tokens[:2], `byte 11: "x": write it in another way`},
+		"a word more compiled":  {words, append(tokens[:3:3], token{Kind: govaluate.CLAUSE}), "byte 14: the end: write it in another way"},
+		"another word compiled": {words, append(tokens[:2:2], token{Kind: govaluate.STRING, Value: "y"}), `byte 11: "x": write it in another way`},
+		"a time compiled":       {words, append(tokens[:2:2], token{Kind: govaluate.TIME}), `byte 11: "x": reads as a point in time`},
+		"no end read":           {words[:3], tokens, "cannot be compiled"},
+		"nothing read":          {nil, nil, "cannot be compiled"},
+	} {
+		require.ErrorContains(t, readAlike(c.words, c.tokens), c.says, name)
+	}
+}
+
 // An expression that is neither true nor false, that is none, or that cannot be
 // evaluated gives nothing, and a deny under it takes.
 func TestWhatCannotBeEvaluatedGivesNothingAndTakes(t *testing.T) {

@@ -101,7 +101,7 @@ func newIndex(c *catalogue, as []Authorization, ms []Membership, revision uint64
 	ix.apply(Change{Revision: revision, Join: ms})
 	f := &filling{ix: ix, c: c}
 	for i := range as {
-		if err := f.place(&as[i]); err != nil {
+		if err := f.place(&as[i], c.number16[as[i].Role.name]); err != nil {
 			panic(err)
 		}
 	}
@@ -274,8 +274,8 @@ func (ix *index) decideIn(p Principal, bit int, r Resource, in Context) Decision
 		who := ix.numberOf(p.name)
 		part := ix.partOf(who)
 		turn, rev := ix.begin(part)
-		if who == 0 && ix.numberOf(p.name) != 0 {
-			continue
+		if who == 0 {
+			who = ix.numberOf(p.name) // who may have become known before reading began
 		}
 		ix.tree.find(r.path, &at)
 		f := ix.ask(who, &at, &q)

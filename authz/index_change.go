@@ -148,15 +148,7 @@ func usedTwice(id uuid.UUID) error {
 
 func (ix *index) assign(todo *prepared, remove, add []Authorization) {
 	if len(remove)+len(add) == 1 {
-		one := [1]step{{remove: len(remove) == 1}}
-		x := remove
-		if len(x) == 0 {
-			x = add
-		}
-		var l [1]looked
-		ix.look(x, l[:])
-		ix.lookFurther(x, l[:])
-		ix.write(todo, ix.knowBy(l[0].who, x[0].Principal.name), remove, add, one[:])
+		ix.assignOne(todo, remove, add)
 		return
 	}
 	steps := make([]step, 0, len(remove)+len(add))
@@ -188,6 +180,35 @@ func (ix *index) assign(todo *prepared, remove, add []Authorization) {
 	}
 }
 
+// assignOne is assign of one, as most changes are.
+func (ix *index) assignOne(todo *prepared, remove, add []Authorization) {
+	if len(remove) == 1 {
+		x := &remove[0]
+		l := ix.lookAgain(x)
+		p := ix.knowBy(l.who, x.Principal.name)
+		todo.runs = append(todo.runs, preparedRun{p, ix.slab.prepare(p, 0, func(to, from view) view {
+			i := from.of(x.ID)
+			if i < 0 {
+				return to.append(from)
+			}
+			ix.delist(from.asides[i].auth, l.id)
+			return to.append(from.part(0, i)).append(from.part(i+1, len(from.holdings)))
+		})})
+		return
+	}
+	x := &add[0]
+	l := ix.look(x)
+	p := ix.knowBy(l.who, x.Principal.name)
+	e, a := ix.give(todo.catalogue, p, x, l.on, l.id)
+	b, r, i := ix.slab.spare(p)
+	if b == nil {
+		r = ix.slab.prepare(p, 1, func(to, from view) view { return to.append(from).insert(e, a) })
+	} else {
+		b.holdings[i], b.asides[i] = e, a
+	}
+	todo.runs = append(todo.runs, preparedRun{p, r})
+}
+
 // write prepares the steps of one principal.
 func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, steps []step) {
 	adds := 0
@@ -196,19 +217,23 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 			adds++
 		}
 	}
+	give := func(x *Authorization) (holding, aside) {
+		return ix.give(todo.catalogue, p, x, maphash.String(ix.seed, x.Resource.path), maphash.Bytes(ix.seed, x.ID[:]))
+	}
 	if len(steps) == 1 && adds == 1 {
 		if b, r, i := ix.slab.spare(p); b != nil {
-			b.holdings[i], b.asides[i] = ix.give(todo.catalogue, p, &add[steps[0].i])
+			b.holdings[i], b.asides[i] = give(&add[steps[0].i])
 			todo.runs = append(todo.runs, preparedRun{p, r})
 			return
 		}
 	}
-	r := ix.slab.prepare(p, adds, func(v view) view {
+	r := ix.slab.prepare(p, adds, func(to, from view) view {
+		v := to.append(from)
 		for _, s := range steps {
 			if s.remove {
 				v = ix.take(v, remove[s.i].ID)
 			} else {
-				v = v.insert(ix.give(todo.catalogue, p, &add[s.i]))
+				v = v.insert(give(&add[s.i]))
 			}
 		}
 		return v
@@ -216,11 +241,12 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 	todo.runs = append(todo.runs, preparedRun{p, r})
 }
 
-// give returns the entry of an Authorization, known to all but the run.
-func (ix *index) give(c *catalogue, p *holder, x *Authorization) (holding, aside) {
-	node := ix.tree.add(x.Resource.path)
+// give returns the entry of an Authorization, known to all but the run. It goes
+// by the hashes of its resource and of its id.
+func (ix *index) give(c *catalogue, p *holder, x *Authorization, on, id uint64) (holding, aside) {
+	node := ix.tree.addBy(on, x.Resource.path)
 	n := ix.enlist(p.number, node)
-	ix.byID.put(maphash.Bytes(ix.seed, x.ID[:]), n)
+	ix.byID.put(id, n)
 	e := flagged(x)
 	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
 	return e, aside{x.ID, ix.detail(x), n}
@@ -248,7 +274,12 @@ func (ix *index) take(v view, id uuid.UUID) view {
 	if i < 0 {
 		return v
 	}
-	n := v.asides[i].auth
+	ix.delist(v.asides[i].auth, maphash.Bytes(ix.seed, id[:]))
+	return v.remove(i)
+}
+
+// delist takes back a number, known by the hash of its id.
+func (ix *index) delist(n uint32, id uint64) {
 	a := ix.auths[n]
 	if a.prev != 0 {
 		ix.auths[a.prev].next = a.next
@@ -258,9 +289,8 @@ func (ix *index) take(v view, id uuid.UUID) view {
 	if a.next != 0 {
 		ix.auths[a.next].prev = a.prev
 	}
-	ix.byID.remove(maphash.Bytes(ix.seed, id[:]), n)
+	ix.byID.remove(id, n)
 	ix.free = append(ix.free, n)
-	return v.remove(i)
 }
 
 // flagged returns the holding of an Authorization, its flags only.
@@ -299,10 +329,10 @@ func (ix *index) detail(x *Authorization) *detail {
 	if l := ix.last; l != nil && l.of(x) {
 		return l
 	}
-	d := *ix.detailOf(x)
-	slot := &ix.recent[maphash.Comparable(ix.seed, d)%uint64(len(ix.recent))]
-	if *slot == nil || **slot != d {
-		*slot = ix.own(&d)
+	h := maphash.String(ix.seed, x.Reason) + uint64(x.From.UnixNano())*3 + uint64(x.Until.UnixNano())*5
+	slot := &ix.recent[h*0x9E3779B97F4A7C15>>54] // by the upper bits of a product, which all the lower ones change
+	if *slot == nil || !(*slot).of(x) {
+		*slot = ix.own(ix.detailOf(x))
 	}
 	ix.last = *slot
 	return ix.last

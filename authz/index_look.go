@@ -6,60 +6,79 @@ import (
 )
 
 // Where there is much, most of the time of a change goes by waiting for memory,
-// once for each thing that leads to the next. So all that some Authorizations
-// will need is looked at first, in steps in which nothing waits for anything else
-// of the step: a processor then fetches it all at once.
+// once for each thing that leads to the next. So all that an Authorization will
+// need is looked at first, in steps in which nothing waits for anything else of
+// the step: a processor then fetches it all at once.
 
 // looked is what is known of an Authorization after looking.
 type looked struct {
-	who, on uint64 // hashes of its principal and of its resource
-	whoAt   uint32 // numbers that these may have, 0 for none
-	onAt    uint32
+	who, on, id uint64 // hashes of its principal, its resource and its id
+	whoAt, onAt uint32 // numbers that these may have, 0 for none
 }
 
-// look looks at what giving or taking Authorizations needs.
-func (ix *index) look(as []Authorization, to []looked) {
-	t, sum := ix.tree, uint64(0)
-	for i := range as {
-		x, l := &as[i], &to[i]
-		l.who, l.on = maphash.String(ix.seed, x.Principal.name), maphash.String(ix.seed, x.Resource.path)
-		l.whoAt, l.onAt = ix.who.peek(l.who), t.slots.peek(l.on)
+// look looks at what giving an Authorization needs.
+func (ix *index) look(x *Authorization) (l looked) {
+	t := ix.tree
+	l.who, l.on, l.id = maphash.String(ix.seed, x.Principal.name), maphash.String(ix.seed, x.Resource.path), maphash.Bytes(ix.seed, x.ID[:])
+	l.whoAt, l.onAt = ix.who.peek(l.who), t.slots.peek(l.on)
+	sum := uint64(ix.byID.peek(l.id))
+
+	if l.onAt == 0 { // it will hang below another
 		if up := strings.LastIndexByte(x.Resource.path, '/'); up > 0 {
 			sum += uint64(t.slots.peek(maphash.String(ix.seed, x.Resource.path[:up])))
 		}
 	}
-	for i := range as {
-		l := &to[i]
-		sum += uint64(ix.principals.at(l.whoAt).number) + uint64(t.nodes.at(l.onAt).name) + uint64(t.below[l.onAt].auths)
+	p, n := ix.principals.at(l.whoAt), t.nodes.at(l.onAt)
+	sum += uint64(p.number) + uint64(n.name) + uint64(t.below[l.onAt].auths)
+	r, b := ix.slab.read(l.whoAt)
+
+	if p.name != "" {
+		sum += uint64(p.name[0])
 	}
-	for i := range as {
-		l := &to[i]
-		if name := ix.principals.at(l.whoAt).name; name != "" {
-			sum += uint64(name[0])
-		}
-		if n := t.nodes.at(l.onAt); n.length > 0 {
-			sum += uint64(t.names.get(n.name, n.length)[0])
+	if n.length > 0 {
+		sum += uint64(t.names.get(n.name, n.length)[0])
+	}
+	sum += uint64(ix.auths[t.below[l.onAt].auths].next)
+	if b != nil {
+		if i := r.offset() + r.length(); i < b.used && b.asides[i].auth == isSpare {
+			sum += uint64(b.holdings[i].node)
+		} else {
+			sum += b.view(r).look()
 		}
 	}
 	ix.seen += sum
+	return l
 }
 
-// lookFurther looks at what entries need that are made of Authorizations, and at
-// the runs they are in.
-func (ix *index) lookFurther(as []Authorization, of []looked) {
-	sum := uint64(0)
-	for i := range as {
-		l := &of[i]
-		sum += uint64(ix.byID.peek(maphash.Bytes(ix.seed, as[i].ID[:]))) + uint64(ix.auths[ix.tree.below[l.onAt].auths].next)
-		if r, b := ix.slab.read(l.whoAt); b != nil {
-			v := b.view(r)
-			for j := 0; j < len(v.holdings); j += 8 {
-				sum += uint64(v.holdings[j].node)
-			}
-			for j := 0; j < len(v.asides); j += 2 {
-				sum += uint64(v.asides[j].auth)
-			}
-		}
+// lookAgain looks at what taking an Authorization needs.
+func (ix *index) lookAgain(x *Authorization) (l looked) {
+	t := ix.tree
+	l.who, l.id = maphash.String(ix.seed, x.Principal.name), maphash.Bytes(ix.seed, x.ID[:])
+	l.whoAt = ix.who.peek(l.who)
+	at := ix.byID.peek(l.id)
+
+	p, a := ix.principals.at(l.whoAt), ix.auths[at]
+	sum := uint64(p.number)
+	r, b := ix.slab.read(l.whoAt)
+
+	if p.name != "" {
+		sum += uint64(p.name[0])
+	}
+	sum += uint64(t.below[a.node].auths) + uint64(ix.auths[a.prev].next) + uint64(ix.auths[a.next].next)
+	if b != nil {
+		sum += b.view(r).look()
 	}
 	ix.seen += sum
+	return l
+}
+
+// look looks at a run.
+func (v view) look() (sum uint64) {
+	for i := 0; i < len(v.holdings); i += 8 {
+		sum += uint64(v.holdings[i].node)
+	}
+	for i := 0; i < len(v.asides); i += 2 {
+		sum += uint64(v.asides[i].auth)
+	}
+	return sum
 }

@@ -162,18 +162,19 @@ func (s *slab) spare(p *holder) (b *block, with run, i int) {
 	return b, newRun(r.block(), r.offset(), r.length()+1), i
 }
 
-// prepare writes the run that edit makes of a principal's, in a copy with extra
-// free places at its end, and returns its word.
-func (s *slab) prepare(p *holder, extra int, edit func(v view) view) run {
+// prepare writes the run that edit makes of a principal's, in a new place with
+// room for so many more, and returns its word.
+func (s *slab) prepare(p *holder, extra int, edit func(to, from view) view) run {
 	old := s.word(p.number)
 	n := old.length() + extra
 	b := s.room(n + spares)
 	at := b.used
 	v := view{b.holdings[at : at : at+n], b.asides[at : at : at+n]}
+	var from view
 	if old.length() > 0 {
-		v = v.append(s.get(old).view(old))
+		from = s.get(old).view(old)
 	}
-	v = edit(v)
+	v = edit(v, from)
 	if n = len(v.holdings); n == 0 {
 		return 0
 	}
@@ -257,6 +258,9 @@ type view struct {
 	holdings []holding
 	asides   []aside
 }
+
+// part is some of a run.
+func (v view) part(from, to int) view { return view{v.holdings[from:to], v.asides[from:to]} }
 
 func (v view) append(o view) view {
 	return view{append(v.holdings, o.holdings...), append(v.asides, o.asides...)}

@@ -159,11 +159,11 @@ func (c *chunked[T]) at(i uint32) *T { return &(*c.dir.Load())[i/chunkSize][i%ch
 func (c *chunked[T]) next() (uint32, *T) {
 	i := uint32(c.used)
 	if c.used%chunkSize == 0 {
-		dir := make([]*[chunkSize]T, 0, c.used/chunkSize+1)
+		var dir []*[chunkSize]T
 		if p := c.dir.Load(); p != nil {
-			dir = append(dir, *p...) // the old one stays as it is for those who read it
+			dir = *p
 		}
-		dir = append(dir, new([chunkSize]T))
+		dir = append(dir, new([chunkSize]T)) // behind what anybody reads
 		c.dir.Store(&dir)
 	}
 	c.used++
@@ -193,11 +193,11 @@ func (t *text) get(at uint32, n uint16) []byte {
 func (t *text) add(s string) uint32 {
 	if rest := (textChunk - t.used%textChunk) % textChunk; rest < len(s) {
 		t.used += rest
-		dir := make([][]byte, 0, t.used/textChunk+1)
+		var dir [][]byte
 		if p := t.dir.Load(); p != nil {
-			dir = append(dir, *p...)
+			dir = *p
 		}
-		dir = append(dir, make([]byte, textChunk))
+		dir = append(dir, make([]byte, textChunk)) // behind what anybody reads
 		t.dir.Store(&dir)
 	}
 	at := uint32(t.used)
