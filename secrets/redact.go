@@ -141,6 +141,18 @@ func (*tenantKeys) MarshalText() ([]byte, error) { return nil, ErrSecret }
 // GobEncode returns ErrSecret.
 func (*tenantKeys) GobEncode() ([]byte, error) { return nil, ErrSecret }
 
+// Format prints no content, whatever the verb.
+func (*move) Format(f fmt.State, _ rune) { fmt.Fprint(f, "move") }
+
+// LogValue logs no content.
+func (*move) LogValue() slog.Value { return slog.StringValue("move") }
+
+// MarshalText returns ErrSecret.
+func (*move) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (*move) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
 // Format prints no content.
 func (token) Format(f fmt.State, _ rune) { fmt.Fprint(f, "token") }
 
