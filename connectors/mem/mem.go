@@ -22,6 +22,8 @@ type Options struct {
 	NoDelete   bool
 	RefuseDups bool // a second Create with one key is ErrExists; otherwise it makes a second record
 	Batch      int  // records a call takes; zero: 50
+	Silent     bool // writes do not say the new revision
+	Lean       bool // changes come without content
 	Clock      func() time.Time
 
 	// Kinds replaces what the system can do, kind by kind; a kind that is not
@@ -358,7 +360,11 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 		case it.gone:
 			p.Changes = append(p.Changes, connectors.Change{ID: id, Gone: true})
 		default:
-			p.Changes = append(p.Changes, connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified, Record: it.rec.Clone()})
+			c := connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified}
+			if !d.s.opts.Lean {
+				c.Record = it.rec.Clone()
+			}
+			p.Changes = append(p.Changes, c)
 		}
 	}
 	p.More = pos < len(sh.log)
@@ -513,8 +519,15 @@ func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind
 			r.Key = ds[i].Key
 		}
 		d.s.add(r)
-		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+		return d.s.written(r)
 	})
+}
+
+func (s *System) written(r *connectors.Record) connectors.Written {
+	if s.opts.Silent {
+		return connectors.Written{ID: r.ID}
+	}
+	return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
 }
 
 // Update implements connectors.Driver.
@@ -554,7 +567,7 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 			return connectors.Written{Err: err}
 		}
 		d.s.put(r)
-		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+		return d.s.written(r)
 	})
 }
 
