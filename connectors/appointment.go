@@ -6,7 +6,7 @@ import (
 )
 
 // Appointment is one calendar item: a single event or, where Recurrence is
-// set, a whole series.
+// set, a whole series. Visits and phone calls have the same shape.
 type Appointment struct {
 	UID         string // iCalendar UID (RFC 5545 section 3.8.4.7), the same in every attendee's calendar
 	Subject     string
@@ -25,23 +25,25 @@ type Appointment struct {
 	Status       Status
 	Organizer    Party   // zero if nobody is named
 	Attendees    []Party // without the organizer
+	Reminder     Reminder
+	Direction    Direction // of a phone call
 }
 
-// Party is a person in a meeting. Address is an e-mail address without a
-// scheme; it identifies the party, compared without regard to case.
+// Party is a person in a meeting or a mail. Address is an e-mail address
+// without a scheme; it identifies the party, compared without regard to case.
 type Party struct {
 	Address string
 	Name    string
 }
 
-// Recurrence is the rule of a series (RFC 5545 section 3.8.5), kept as text
-// because only systems that hold series ever see it.
-type Recurrence struct {
-	Rules      []string // RRULE values
-	Dates      []string // RDATE values with their parameters, as written
-	Exceptions []string // EXDATE values with their parameters, as written
-	Overrides  int      // how many occurrences differ from the rule
+// Reminder is how long before its start an event reminds of itself.
+type Reminder struct {
+	Set     bool
+	Minutes int // before the start; at most MaxReminder
 }
+
+// MaxReminder is the earliest reminder, in minutes before the start: a year.
+const MaxReminder = 366 * 24 * 60
 
 // Sensitivity is who may see the content. The zero value is public.
 type Sensitivity uint8
@@ -74,13 +76,20 @@ const (
 	Cancelled
 )
 
+// Direction is who began a mail or a call, seen from the mailbox's user. The
+// zero value says that it is not known.
+type Direction uint8
+
+// Directions.
+const (
+	UnknownDirection Direction = iota
+	Inbound
+	Outbound
+)
+
 func (a *Appointment) clone() *Appointment {
 	c := *a
 	c.Attendees = slices.Clone(a.Attendees)
-	if a.Recurrence != nil {
-		r := *a.Recurrence
-		r.Rules, r.Dates, r.Exceptions = slices.Clone(r.Rules), slices.Clone(r.Dates), slices.Clone(r.Exceptions)
-		c.Recurrence = &r
-	}
+	c.Recurrence = a.Recurrence.clone()
 	return &c
 }

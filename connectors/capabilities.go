@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -42,6 +43,14 @@ type Capability struct {
 	Delete     bool
 	Tombstones bool // Changes reports what was deleted; otherwise only List and Get can tell
 	Batch      int  // how many records one Create, Update, Delete or Get takes; zero: 1
+
+	// NoKey says that records carry no create key: Find finds nothing, and
+	// whoever loses the answer to a create has to look for the record by what
+	// it says.
+	NoKey bool
+
+	Refs        map[Role][]Kind // what records of this kind refer to, read and written; nil: nothing
+	Attachments AttachmentCapability
 }
 
 // Limit is what a system demands of one field.
@@ -83,6 +92,14 @@ func (c Capability) Fit(r *Record, fields []Field) error {
 	for _, f := range Fields(r.Kind) {
 		if c.Fields[f].Required && r.Empty(f) {
 			return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: f, Class: ErrInvalid, Detail: "empty where the system needs a value"}
+		}
+	}
+	if slices.Contains(fields, FieldRefs) || len(r.Refs) > 0 {
+		for _, ref := range r.Refs {
+			if ref.ID == "" || !slices.Contains(c.Refs[ref.Role], ref.Kind) {
+				return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: FieldRefs, Class: ErrInvalid,
+					Detail: "the system keeps no reference of that role and kind"}
+			}
 		}
 	}
 	if a := r.Appointment; a != nil && a.Recurrence != nil && (!c.Has(FieldRecurrence) || c.Fields[FieldRecurrence].ReadOnly) {

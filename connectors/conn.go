@@ -189,7 +189,7 @@ func (c *Conn) List(ctx context.Context, k Kind, after string, limit int) (IDs, 
 func (c *Conn) Create(ctx context.Context, k Kind, ds []Draft) ([]Written, error) {
 	return c.write(ctx, "create", k, write, len(ds), func(call Call) ([]Written, error) {
 		for _, d := range ds {
-			if d.Record == nil || d.Record.Kind != k || d.Key == "" || len(d.Key) > MaxKey {
+			if d.Record == nil || d.Record.Kind != k || !d.Record.whole() || d.Key == "" || len(d.Key) > MaxKey {
 				return nil, &Error{Class: ErrInvalid, Detail: "draft without record or key"}
 			}
 		}
@@ -197,11 +197,15 @@ func (c *Conn) Create(ctx context.Context, k Kind, ds []Draft) ([]Written, error
 	})
 }
 
-// Update changes fields of records; result i belongs to edit i. Needs items.write.
+// Update changes fields of records; result i belongs to edit i. Needs
+// items.write. Mails are never updated: that is ErrUnsupported.
 func (c *Conn) Update(ctx context.Context, k Kind, es []Edit) ([]Written, error) {
 	return c.write(ctx, "update", k, write, len(es), func(call Call) ([]Written, error) {
+		if k == KindMail {
+			return nil, &Error{Class: ErrUnsupported, Detail: "mails are never updated"}
+		}
 		for _, e := range es {
-			if e.Record == nil || e.Record.Kind != k || len(e.Fields) == 0 {
+			if e.Record == nil || e.Record.Kind != k || !e.Record.whole() || len(e.Fields) == 0 {
 				return nil, &Error{Class: ErrInvalid, Detail: "edit without record or fields"}
 			}
 			if err := named(e.ID); err != nil {
@@ -286,8 +290,19 @@ func (c *Conn) sane(op string, k Kind, id, rev string, r *Record) error {
 	if r == nil {
 		return nil
 	}
-	if r.Kind != k || (k == KindContact && r.Contact == nil) || (k == KindAccount && r.Account == nil) || (k == KindAppointment && r.Appointment == nil) {
+	if r.Kind != k || !r.whole() {
 		return c.malformed(op, k, "record of another kind")
+	}
+	if len(r.Categories()) > MaxCategories || len(r.Refs) > MaxRefs || len(r.Attachments) > MaxAttachments {
+		return c.malformed(op, k, "too many categories, references or attachments")
+	}
+	if a := r.Appointment; a != nil && a.Recurrence != nil && len(a.Recurrence.Exceptions)+len(a.Recurrence.Dates) > MaxExceptions {
+		return c.malformed(op, k, "too many exceptions in a series")
+	}
+	for _, a := range r.Attachments {
+		if a == nil || saneAttachment(*a) != nil {
+			return c.malformed(op, k, "attachment without id or over-long")
+		}
 	}
 	if r.Modified.After(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)) {
 		return c.malformed(op, k, "time out of range")

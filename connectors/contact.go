@@ -1,6 +1,7 @@
 package connectors
 
-// Contact is a person as both worlds know one: flat text fields, one business
+// Contact is a person as both worlds know one, be it a contact at a company, a
+// customer of their own, or a lead: flat text fields, one business
 // address, up to three e-mail addresses of which the first is the main one.
 // What a system holds beyond these stays where it is: an update never touches
 // what it does not name.
@@ -29,6 +30,9 @@ type Contact struct {
 	Birthday   string // YYYY-MM-DD, "" if unknown
 	Website    string
 	Note       string // plain text, lines end in LF
+	Topic      string // of a lead: what they ask for
+
+	Sensitivity Sensitivity
 }
 
 // Account is a company in the CRM.

@@ -43,7 +43,7 @@ func checkNormal(t require.TestingT, f connectors.Field, in string) {
 	require.Equal(t, out, connectors.NormalizeText(f, out), "not a fixed point: %q", in)
 	require.True(t, utf8.ValidString(out))
 	require.Equal(t, strings.TrimSpace(out), out)
-	lines := f == connectors.FieldNote || f == connectors.FieldDescription || f == connectors.FieldStreet
+	lines := f == connectors.FieldNote || f == connectors.FieldBody || f == connectors.FieldDescription || f == connectors.FieldStreet
 	for _, c := range out {
 		require.False(t, unicode.IsControl(c) && (c != '\n' || !lines), "%q in %q", c, out)
 		require.NotContains(t, "\u2028\u2029\ufeff\ufffe\uffff", string(c))
@@ -143,16 +143,27 @@ func TestCloneIsDeep(t *testing.T) {
 		a := anyRecord(t, k, "a")
 		if p := a.Appointment; p != nil {
 			p.Attendees = append(p.Attendees, connectors.Party{Address: "x@example.com"})
-			p.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=DAILY"}, Dates: []string{"1"}, Exceptions: []string{"2"}}
+			p.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=DAILY"}, Dates: []time.Time{time.Unix(1, 0)},
+				Exceptions: []connectors.Occurrence{{Appointment: &connectors.Appointment{Attendees: []connectors.Party{{Address: "x@example.com"}}}}}}
 		}
+		if m := a.Mail; m != nil {
+			m.To, m.References = append(m.To, connectors.Party{}), append(m.References, "x")
+		}
+		a.Marks, a.Refs, a.Attachments = &connectors.Marks{Categories: []string{"a"}}, []connectors.Ref{{ID: "a"}}, []*connectors.Attachment{{ID: "a"}}
 		b, c := a.Clone(), a.Clone()
 		for _, f := range connectors.Fields(k) {
 			b.SetText(f, "other")
 		}
 		if p := b.Appointment; p != nil {
-			p.Attendees[0].Address, p.Recurrence.Rules[0], p.Recurrence.Dates[0], p.Recurrence.Exceptions[0] = "y", "y", "y", "y"
+			p.Attendees[0].Address, p.Recurrence.Rules[0], p.Recurrence.Dates[0] = "y", "y", time.Unix(2, 0)
+			p.Recurrence.Exceptions[0].Cancelled = true
+			p.Recurrence.Exceptions[0].Appointment.Attendees[0].Address = "y"
 			p.Start = p.Start.Add(time.Hour)
 		}
+		if m := b.Mail; m != nil {
+			m.To[len(m.To)-1].Address, m.References[len(m.References)-1] = "y", "y"
+		}
+		b.Marks.Categories[0], b.Refs[0].ID, b.Attachments[0].ID = "b", "b", "b"
 		require.Equal(t, c, a)
 	})
 }
@@ -216,7 +227,8 @@ func TestEmpty(t *testing.T) {
 	a.Subject, a.Start, a.Recurrence = "x", time.Unix(1, 0), &connectors.Recurrence{}
 	a.Organizer.Address, a.Attendees = "x", []connectors.Party{{Address: "y"}}
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
-		if !slices.Contains([]connectors.Field{connectors.FieldUID, connectors.FieldLocation, connectors.FieldDescription, connectors.FieldZone}, f) {
+		if !slices.Contains([]connectors.Field{connectors.FieldUID, connectors.FieldLocation, connectors.FieldDescription, connectors.FieldZone,
+			connectors.FieldReminder, connectors.FieldCategories}, f) {
 			assert.False(t, r.Empty(f), f)
 		}
 	}

@@ -33,6 +33,9 @@ const (
 	read access = iota
 	write
 	remove
+	readAttachment
+	writeAttachment
+	removeAttachment
 )
 
 // ConnectionsPrincipal is the name of the service that may use the credentials
@@ -60,6 +63,10 @@ func NewHub(az *authz.Authorizer, safe *secrets.Safe, plugins ...Plugin) (*Hub, 
 			read:   authz.MustPermission(a.String() + ".items.read"),
 			write:  authz.MustPermission(a.String() + ".items.write"),
 			remove: authz.MustPermission(a.String() + ".items.delete"),
+
+			readAttachment:   authz.MustPermission(a.String() + ".attachments.read"),
+			writeAttachment:  authz.MustPermission(a.String() + ".attachments.write"),
+			removeAttachment: authz.MustPermission(a.String() + ".attachments.delete"),
 		}
 	}
 	for _, p := range plugins {

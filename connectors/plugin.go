@@ -41,6 +41,8 @@ func NewPlugin(name string, caps Capabilities, open func(Settings) (Driver, erro
 		return Plugin{}, fmt.Errorf("connectors: plugin %s: area is neither crm nor mailbox", name)
 	case len(caps.Kinds) == 0:
 		return Plugin{}, fmt.Errorf("connectors: plugin %s: offers no kind of record", name)
+	case caps.Kinds[KindMail].Update:
+		return Plugin{}, fmt.Errorf("connectors: plugin %s: mails are never updated", name)
 	case open == nil:
 		return Plugin{}, fmt.Errorf("connectors: plugin %s: no open function", name)
 	}

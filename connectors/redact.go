@@ -83,3 +83,67 @@ func (r Recurrence) MarshalText() ([]byte, error) { return nil, ErrContent }
 
 // GobEncode returns ErrContent.
 func (r Recurrence) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints no content.
+func (o Occurrence) Format(f fmt.State, _ rune) { fmt.Fprint(f, "occurrence") }
+
+// LogValue logs no content.
+func (o Occurrence) LogValue() slog.Value { return slog.StringValue("occurrence") }
+
+// MarshalText returns ErrContent.
+func (o Occurrence) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (o Occurrence) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints no content.
+func (t Task) Format(f fmt.State, _ rune) { fmt.Fprint(f, "task") }
+
+// LogValue logs no content.
+func (t Task) LogValue() slog.Value { return slog.StringValue("task") }
+
+// MarshalText returns ErrContent.
+func (t Task) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (t Task) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints no content.
+func (m Mail) Format(f fmt.State, _ rune) { fmt.Fprint(f, "mail") }
+
+// LogValue logs no content.
+func (m Mail) LogValue() slog.Value { return slog.StringValue("mail") }
+
+// MarshalText returns ErrContent.
+func (m Mail) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (m Mail) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints id and size.
+func (a Attachment) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "attachment %q of %d bytes", a.ID, a.Size)
+}
+
+// LogValue logs id and size.
+func (a Attachment) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", a.ID), slog.Int64("size", a.Size))
+}
+
+// MarshalText returns ErrContent.
+func (a Attachment) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (a Attachment) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints no content.
+func (m Marks) Format(f fmt.State, _ rune) { fmt.Fprint(f, "marks") }
+
+// LogValue logs no content.
+func (m Marks) LogValue() slog.Value { return slog.StringValue("marks") }
+
+// MarshalText returns ErrContent.
+func (m Marks) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (m Marks) GobEncode() ([]byte, error) { return nil, ErrContent }

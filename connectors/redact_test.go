@@ -30,9 +30,15 @@ func telling(k connectors.Kind) *connectors.Record {
 	if a := r.Appointment; a != nil {
 		a.Organizer = connectors.Party{Address: bird, Name: bird}
 		a.Attendees = []connectors.Party{{Address: bird, Name: bird}}
-		a.Recurrence = &connectors.Recurrence{Rules: []string{bird}, Dates: []string{bird}, Exceptions: []string{bird}}
+		a.Recurrence = &connectors.Recurrence{Rules: []string{bird}, Exceptions: []connectors.Occurrence{{Appointment: &connectors.Appointment{Subject: bird}}}}
 		a.Start = time.Unix(0, 0)
 	}
+	if m := r.Mail; m != nil {
+		m.From, m.To, m.Cc = connectors.Party{Address: bird, Name: bird}, []connectors.Party{{Address: bird}}, []connectors.Party{{Name: bird}}
+		m.InReplyTo, m.References = []string{bird}, []string{bird}
+	}
+	r.Marks = &connectors.Marks{Categories: []string{bird}, Folder: bird}
+	r.Attachments = []*connectors.Attachment{{ID: "f", Name: bird, MediaType: bird}}
 	return r
 }
 
@@ -44,13 +50,19 @@ func forms() []any {
 		out = append(out, r, *r, []connectors.Record{*r}, []*connectors.Record{r}, map[string]*connectors.Record{"x": r},
 			connectors.Change{ID: "x", Record: r}, connectors.Page{Changes: []connectors.Change{{Record: r}}}, connectors.Result{Record: r},
 			connectors.Draft{Record: r, Key: "k"}, connectors.Edit{ID: "x", Record: r}, struct{ R *connectors.Record }{r}, struct{ R connectors.Record }{*r})
+		out = append(out, r.Attachments, r.Attachments[0], connectors.Attached{Attachment: *r.Attachments[0]}, *r.Attachments[0], r.Marks, *r.Marks)
 		switch {
 		case r.Contact != nil:
 			out = append(out, r.Contact, *r.Contact, []any{*r.Contact})
 		case r.Account != nil:
 			out = append(out, r.Account, *r.Account)
+		case r.Task != nil:
+			out = append(out, r.Task, *r.Task)
+		case r.Mail != nil:
+			out = append(out, r.Mail, *r.Mail, r.Mail.From, r.Mail.To)
 		default:
 			a := r.Appointment
+			out = append(out, a.Recurrence.Exceptions, a.Recurrence.Exceptions[0])
 			out = append(out, a, *a, a.Organizer, &a.Organizer, a.Attendees, map[string]connectors.Party{"x": a.Organizer}, a.Recurrence, *a.Recurrence,
 				struct{ R *connectors.Recurrence }{a.Recurrence})
 		}

@@ -144,6 +144,208 @@ func TestCreateKeysComeFromTheGivenRandomness(t *testing.T) {
 	assert.Len(t, w.box.Records(kc), 1)
 }
 
+// A copy that was found after its create was not confirmed may have been edited
+// already: its revision at that time says nothing, and what its user wrote stays.
+// fault: F30
+// evidence: I4
+func TestAnEditOfACopyThatWasFoundLaterIsKept(t *testing.T) {
+	for _, fault := range []mem.Fault{{Verb: "create", After: true}, {Verb: "find"}} {
+		w := newWorld(t, setup{})
+		l := w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+		w.box.Fail(mem.Fault{Verb: "create", After: true}, fault)
+		w.now = w.now.Add(time.Minute)
+		_, _ = w.e.Sync(t.Context(), w.worker, w.p)
+		copied := w.box.Records(kc)[0].ID
+		w.box.Edit(kc, copied, func(r *connectors.Record) { r.Contact.Phone = "1" })
+		w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = "Miller" })
+		w.box.Heal()
+		w.quiet()
+		assert.Equal(t, "1", w.box.Records(kc)[0].Contact.Phone)
+		assert.Equal(t, "Miller", w.crm.Records(kc)[0].Contact.JobTitle)
+		assert.Equal(t, []Code{CodeConflict}, codes(w.issues()))
+	}
+}
+
+// Some systems do not say which revision a write made. What was written is read
+// again, and an edit of the other side is no conflict.
+// evidence: I4
+func TestASystemThatSaysNoRevisionMakesNoConflict(t *testing.T) {
+	w := newWorld(t, setup{box: mem.Options{Silent: true}})
+	l := w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	for _, title := range []string{"Miller", "Baker"} {
+		w.sync()
+		w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = title })
+	}
+	w.quiet()
+	assert.Equal(t, "Baker", w.box.Records(kc)[0].Contact.JobTitle)
+	assert.Empty(t, w.issues())
+	// What its user wrote in between is seen all the same.
+	w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = "Cook" })
+	w.box.Fail(mem.Fault{Verb: "get", Skip: 1})
+	w.sync()
+	w.box.Edit(kc, w.box.Records(kc)[0].ID, func(r *connectors.Record) { r.Contact.Phone = "2" })
+	w.quiet()
+	assert.Equal(t, "2", w.crm.Records(kc)[0].Contact.Phone)
+}
+
+// A new record that cannot be read may be the one that is new on the other side.
+// evidence: I2
+func TestNothingIsCreatedBesideWhatCouldNotBeRead(t *testing.T) {
+	w := newWorld(t, setup{box: mem.Options{Lean: true}})
+	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+	w.sync()
+	assert.Equal(t, []Code{CodeUnread, CodeLater}, codes(w.issues()))
+	w.crm.Add(contact("Bo", "Cole", "bo@x.example"))
+	w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+	w.now = w.now.Add(-50 * time.Second) // before the unreadable one is tried again
+	w.sync()
+	assert.Len(t, w.box.Records(kc), 1, "nor in a round that does not look at it")
+	w.box.Heal()
+	w.quiet()
+	assert.Len(t, w.crm.Records(kc), 2)
+	assert.Len(t, w.box.Records(kc), 2)
+	assert.Empty(t, w.issues())
+
+	// One that stays unreadable does not stop everything for good.
+	w.box.Add(contact("Cy", "Dean", "cy@x.example"))
+	w.crm.Add(contact("Di", "Ende", "di@x.example"))
+	for range 4 {
+		w.box.Fail(mem.Fault{Verb: "get", Item: 1, Err: connectors.ErrForbidden})
+		w.now = w.now.Add(25 * time.Hour)
+		w.sync()
+	}
+	assert.Len(t, w.box.Records(kc), 4)
+}
+
+// What a calendar lets only people fill in says nothing where it is empty.
+// evidence: I4
+func TestAListThatCannotBeWrittenThereIsNotEmptiedHere(t *testing.T) {
+	limits := map[connectors.Field]connectors.Limit{}
+	for _, f := range connectors.Fields(ka) {
+		limits[f] = connectors.Limit{ReadOnly: f == connectors.FieldAttendees || f == connectors.FieldOrganizer}
+	}
+	w := newWorld(t, setup{box: mem.Options{Limits: map[connectors.Kind]map[connectors.Field]connectors.Limit{ka: limits}}})
+	w.crm.Add(appointment("Plan", noon, "bo@x.example"))
+	w.sync()
+	id := w.box.Records(ka)[0].ID
+	w.box.Touch(ka, id)
+	w.quiet()
+	w.box.Edit(ka, id, func(r *connectors.Record) { r.Appointment.Location = "Hall" })
+	w.quiet()
+	there := w.crm.Records(ka)[0].Appointment
+	assert.Equal(t, "Hall", there.Location)
+	assert.Len(t, there.Attendees, 1)
+}
+
+// Whoever wins: a private mark goes only where its owner takes it away.
+// evidence: I3
+func TestNoRuleTakesAPrivateMarkAway(t *testing.T) {
+	w := newWorld(t, setup{rules: []Rule{{Kind: ka, Winner: LeftWins}}})
+	l := w.crm.Add(appointment("Plan", noon))
+	w.sync()
+	r := w.box.Records(ka)[0].ID
+	w.box.Edit(ka, r, func(r *connectors.Record) { r.Appointment.Sensitivity = connectors.Private })
+	w.crm.Touch(ka, l)
+	w.quiet()
+	assert.Equal(t, connectors.Private, w.box.Records(ka)[0].Appointment.Sensitivity)
+	assert.Equal(t, []Code{CodePrivate}, codes(w.issues()))
+}
+
+// Some systems refuse a key for ever, also when its record was removed.
+// fault: F30
+func TestAKeyThatIsSpentIsReplaced(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Fail(mem.Fault{Verb: "create", Item: 1, Err: connectors.ErrUnknownOutcome})
+	w.sync()
+	w.box.Fail(mem.Fault{Verb: "create", Item: 1, Err: connectors.ErrExists})
+	w.sync()
+	w.quiet()
+	assert.Len(t, w.box.Records(kc), 1)
+	assert.Empty(t, w.issues())
+}
+
+// How long a create may be on its way counts from when it was sent, not from when
+// its round began.
+// fault: F30
+func TestALongRoundDoesNotShortenTheWait(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+	arrived := make(chan struct{})
+	close(arrived)
+	w.box.Fail(mem.Fault{Verb: "changes", Wait: arrived, Arrived: func() { w.now = w.now.Add(time.Hour) }},
+		mem.Fault{Verb: "create", Item: 1, Err: connectors.ErrUnknownOutcome})
+	w.sync()
+	w.now = w.now.Add(-58 * time.Second) // two seconds later
+	w.sync()
+	assert.Empty(t, w.box.Records(kc), "it may still arrive")
+	w.quiet()
+	assert.Len(t, w.box.Records(kc), 1)
+}
+
+// A record that waits without a partner is compared with what is new, whenever
+// that comes.
+// evidence: I2
+func TestWhatWaitsIsComparedWithWhatIsNew(t *testing.T) {
+	ada := func() *connectors.Record { return contact("Ada", "Berg", "ada@x.example") }
+	w := newWorld(t, setup{})
+	l := w.crm.Add(ada())
+	w.box.Add(ada())
+	w.box.Add(contact("Ada", "Berg", "ada@x.example"))
+	w.box.Edit(kc, w.box.Records(kc)[1].ID, func(r *connectors.Record) { r.Contact.JobTitle = "Miller" })
+	w.sync()
+	assert.Len(t, w.issues(), 3)
+	w.now = w.now.Add(-50 * time.Second) // too early for the others
+	w.crm.Touch(kc, l)
+	w.sync()
+	assert.Len(t, w.box.Records(kc), 2, "an ambiguous record that is touched is not copied")
+
+	w = newWorld(t, setup{})
+	l = w.crm.Add(ada())
+	full := ada()
+	full.Contact.Phone = "1"
+	w.box.Add(full)
+	w.crm.Fail(mem.Fault{Verb: "update"}) // its partner was found, and could not be filled in
+	_, _ = w.e.Sync(t.Context(), w.worker, w.p)
+	w.now = w.now.Add(-30 * time.Second)
+	w.crm.Touch(kc, l)
+	w.sync()
+	w.quiet()
+	assert.Len(t, w.box.Records(kc), 1)
+}
+
+// A copy may become visible between the search for it and the reading of changes.
+// fault: F39
+func TestACopyThatTurnsUpLateIsNotNew(t *testing.T) {
+	for _, wait := range []time.Duration{-57 * time.Second, time.Minute} { // within and after the time it is waited for
+		w := newWorld(t, setup{})
+		w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
+		w.box.Fail(mem.Fault{Verb: "create", Item: 1, Err: connectors.ErrUnknownOutcome})
+		w.sync()
+		var key string
+		st, err := w.states.Open(t.Context(), w.p.ID)
+		require.NoError(t, err)
+		ins, err := st.Intents(t.Context())
+		require.NoError(t, err)
+		key = ins[0].Key
+		seen := make(chan struct{})
+		close(seen)
+		w.box.Fail(mem.Fault{Verb: "changes", Wait: seen, Arrived: func() {
+			r := contact("Ada", "Berg", "ada@x.example")
+			r.Key = key
+			w.box.Add(r)
+		}})
+		w.now = w.now.Add(wait)
+		w.sync()
+		w.quiet()
+		assert.Len(t, w.box.Records(kc), 1)
+		assert.Len(t, w.crm.Records(kc), 1)
+		assert.Empty(t, w.issues())
+	}
+}
+
 // feature: F1
 func TestBothWays(t *testing.T) {
 	w := newWorld(t, setup{})

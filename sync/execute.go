@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 )
@@ -179,10 +180,13 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*unit)) error {
 	var announce Batch
 	drafts := make([]connectors.Draft, len(ws))
+	reused := map[string]bool{}
+	// Not when the round began: that may be hours ago.
+	made := k.e.o.Clock().UTC().Truncate(time.Second).Add(time.Second)
 	from := s.Other().at()
 	for i, w := range ws {
 		src := w.u.views[from].rec
-		key, err := k.key(recordAt{s.Other(), src.ID})
+		key, again, err := k.key(recordAt{s.Other(), src.ID})
 		if err != nil {
 			return err
 		}
@@ -193,7 +197,8 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 			}
 		}
 		drafts[i] = connectors.Draft{Record: r, Key: key}
-		announce.Begin = append(announce.Begin, Intent{Key: drafts[i].Key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev, Made: k.now})
+		reused[key] = again
+		announce.Begin = append(announce.Begin, Intent{Key: drafts[i].Key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev, Made: made})
 		if w.u.link != nil { // its partner is gone: the new one takes the place
 			announce.Drop = append(announce.Drop, w.u.link.Number)
 		}
@@ -206,8 +211,14 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 		// Nothing is known of any of them; the next round finds out.
 		return fmt.Errorf("create %s: %w", s, err)
 	}
+	want := make([]*connectors.Record, len(ws))
+	for i := range ws {
+		want[i] = drafts[i].Record
+	}
+	k.learn(ctx, s, res, want)
 	var b Batch
 	var lost []string
+	spent := map[string]bool{}
 	var stop error
 	for i, w := range ws {
 		u, key := w.u, drafts[i].Key
@@ -224,6 +235,7 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 			k.solve(&b, u)
 		case errors.Is(err, connectors.ErrUnknownOutcome), errors.Is(err, connectors.ErrExists):
 			lost = append(lost, key)
+			spent[key] = reused[key] && errors.Is(err, connectors.ErrExists)
 		default:
 			b.End = append(b.End, key)
 			stop = k.refused(&b, u, err, retry, stop)
@@ -235,27 +247,60 @@ func (k *kindRound) create(ctx context.Context, s Side, ws []work, retry func(*u
 	if stop != nil {
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
-	return k.settle(ctx, s, lost, ws, drafts)
+	return k.settle(ctx, s, lost, spent, ws, drafts)
+}
+
+// learn finds the revisions that a system did not say when it wrote. A record that
+// says something else by now was edited meanwhile, and its revision stays unknown:
+// that counts as changed.
+func (k *kindRound) learn(ctx context.Context, s Side, res []connectors.Written, want []*connectors.Record) {
+	var at []int
+	var ids []string
+	for i, w := range res {
+		if w.Err == nil && w.Rev == "" && w.ID != "" {
+			at, ids = append(at, i), append(ids, w.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	rs, err := k.p.conn(s).Get(ctx, k.kind, ids)
+	if err != nil {
+		return // unknown it stays
+	}
+	var written []connectors.Field
+	for _, f := range k.t.shared {
+		if !k.t.caps[s.at()].Fields[f].ReadOnly {
+			written = append(written, f)
+		}
+	}
+	for n, i := range at {
+		if r := rs[n].Record; r != nil && len(connectors.Diff(r, want[i], written)) == 0 {
+			res[i].Rev = r.Rev
+		}
+	}
 }
 
 // key returns the key under which a record is created: that of an earlier try
 // whose outcome is not known, so that a system which refuses a second record
 // with the same key does so, or else a fresh one.
-func (k *kindRound) key(source recordAt) (string, error) {
+func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 	if key, ok := k.unsettled[source]; ok {
 		delete(k.unsettled, source)
-		return key, nil
+		return key, true, nil
 	}
 	var b [16]byte
 	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
-		return "", err
+		return "", false, err
 	}
-	return "lk-" + hex.EncodeToString(b[:]), nil
+	return "lk-" + hex.EncodeToString(b[:]), false, nil
 }
 
 // settle looks for creates whose answer was lost. What is not found stays
-// announced: it may become visible later.
-func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work, drafts []connectors.Draft) error {
+// announced: it may become visible later. But a key that is spent, which the system
+// refused long after it was first sent and that no record carries, is that of a
+// record that was made and removed since: the next create takes another.
+func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map[string]bool, ws []work, drafts []connectors.Draft) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -270,6 +315,12 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work
 		}
 		hits := found[drafts[i].Key]
 		if len(hits) == 0 {
+			if spent[drafts[i].Key] {
+				b.End = append(b.End, drafts[i].Key)
+				w.u.detail = "the first copy was removed before it was found"
+				k.raise(&b, w.u, CodeLater)
+				continue
+			}
 			k.raise(&b, w.u, CodeUnknown)
 			continue
 		}
@@ -277,7 +328,7 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, ws []work
 		b.End = append(b.End, drafts[i].Key)
 		w.u.views[s.at()].id = hits[0].ID
 		l := k.linkOf(w.u, Linked)
-		l.Origin, l.Rev[s.at()] = s.Other(), hits[0].Rev
+		l.Origin, l.Rev[s.at()] = s.Other(), "" // it may have been edited already
 		b.Put = append(b.Put, l)
 		k.solve(&b, w.u)
 		if len(hits) > 1 {
@@ -345,6 +396,11 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			}
 			continue
 		}
+		want := make([]*connectors.Record, len(sel))
+		for i := range sel {
+			want[i] = edits[i].Record
+		}
+		k.learn(ctx, s, res, want)
 		for i, w := range sel {
 			if err := res[i].Err; err != nil {
 				failed[w.u] = true

@@ -178,21 +178,18 @@ func (h *memoryHandle) Commit(_ context.Context, b Batch) error {
 	for _, key := range b.End {
 		delete(s.intents, key)
 	}
-	find := func(t Trouble) int64 {
+	solve := func(t Trouble) {
 		for n, o := range s.troubles {
 			if o.Kind == t.Kind && (t.ID[0] != "" && o.ID[0] == t.ID[0] || t.ID[1] != "" && o.ID[1] == t.ID[1] || t.ID == o.ID) {
-				return n
+				delete(s.troubles, n)
 			}
 		}
-		return 0
 	}
 	for _, t := range b.Solve {
-		delete(s.troubles, find(t))
+		solve(t)
 	}
 	for _, t := range b.Raise {
-		if n := find(t); n != 0 {
-			delete(s.troubles, n)
-		}
+		solve(t)
 		s.next++
 		t.Number = s.next
 		s.troubles[t.Number] = t

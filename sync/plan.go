@@ -47,14 +47,16 @@ type terms struct {
 	addresses []string
 }
 
-// writable returns those of the fields that may be written to a side.
-func (t terms) writable(fs []connectors.Field, s Side) []connectors.Field {
+// writable returns those of the fields that may be written to a side from what
+// the other side says. A field that is empty where nothing but the system itself
+// can fill it says nothing: it was never carried there.
+func (t terms) writable(fs []connectors.Field, s Side, from *connectors.Record) []connectors.Field {
 	if t.rule.Direction == ToLeft && s == Right || t.rule.Direction == ToRight && s == Left || !t.caps[s.at()].Update {
 		return nil
 	}
 	var out []connectors.Field
 	for _, f := range fs {
-		if !t.caps[s.at()].Fields[f].ReadOnly {
+		if !t.caps[s.at()].Fields[f].ReadOnly && !(t.caps[s.Other().at()].Fields[f].ReadOnly && from.Empty(f)) {
 			out = append(out, f)
 		}
 	}
@@ -118,13 +120,13 @@ func adopt(left, right view, t terms) step {
 		one := []connectors.Field{f}
 		switch {
 		case left.rec.Empty(f):
-			st.write[0] = append(st.write[0], t.writable(one, Left)...)
+			st.write[0] = append(st.write[0], t.writable(one, Left, right.rec)...)
 		case right.rec.Empty(f):
-			st.write[1] = append(st.write[1], t.writable(one, Right)...)
+			st.write[1] = append(st.write[1], t.writable(one, Right, left.rec)...)
 		case t.rule.Winner == LeftWins:
-			st.write[1] = append(st.write[1], t.writable(one, Right)...)
+			st.write[1] = append(st.write[1], t.writable(one, Right, left.rec)...)
 		case t.rule.Winner == RightWins:
-			st.write[0] = append(st.write[0], t.writable(one, Left)...)
+			st.write[0] = append(st.write[0], t.writable(one, Left, right.rec)...)
 		default:
 			return step{op: Conflict, code: CodeConflict, why: "the same record, but field " + string(f) + " differs"}
 		}
@@ -142,26 +144,24 @@ func both(l *Link, left, right view, t terms) step {
 	case len(diff) == 0:
 		return step{op: Merge, why: "both sides say the same"}
 	case left.changed && !right.changed:
-		return flow(diff, Right, t, "changed in the CRM")
+		return flow(diff, Right, left, t, "changed in the CRM")
 	case right.changed && !left.changed:
-		return flow(diff, Left, t, "changed in the mailbox")
+		return flow(diff, Left, right, t, "changed in the mailbox")
 	case !left.changed && !right.changed && l.State == Conflicted:
 		return step{why: "still waiting for a person's decision"}
 	case !left.changed && !right.changed:
-		// A create whose answer was lost, found again, and edited since:
-		// the copy was edited.
-		return flow(diff, l.Origin, t, "edited right after it was created")
+		return step{why: "nobody changed it since; the sides differ where one of them keeps nothing else"}
 	case t.rule.Winner == LeftWins:
-		return flow(diff, Right, t, "changed on both sides; the CRM wins")
+		return flow(diff, Right, left, t, "changed on both sides; the CRM wins")
 	case t.rule.Winner == RightWins:
-		return flow(diff, Left, t, "changed on both sides; the mailbox wins")
+		return flow(diff, Left, right, t, "changed on both sides; the mailbox wins")
 	}
 	return step{op: Conflict, code: CodeConflict, why: "changed on both sides"}
 }
 
-func flow(diff []connectors.Field, to Side, t terms, why string) step {
+func flow(diff []connectors.Field, to Side, from view, t terms, why string) step {
 	st := step{op: Merge, why: why}
-	if st.write[to.at()] = t.writable(diff, to); len(st.write[to.at()]) == 0 {
+	if st.write[to.at()] = t.writable(diff, to, from.rec); len(st.write[to.at()]) == 0 {
 		st.why += ", and the rule lets nothing cross that way"
 	}
 	return st

@@ -41,6 +41,7 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 				again = append(again, source)
 				hits := found[in.Key]
 				if len(hits) == 0 {
+					k.keys[in.Key] = source
 					if k.now.Sub(in.Made) < k.e.o.Settle {
 						k.waiting[source] = true // it may still be on its way
 					} else {
@@ -63,7 +64,9 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 					continue // settled already, perhaps by an earlier round
 				}
 				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
-				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, hits[0].Rev
+				// Nobody knows whether the copy was edited since it was made:
+				// its revision counts as unknown, and the fields are compared.
+				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, ""
 				l.ID[s.Other().at()], l.Rev[s.Other().at()] = in.SourceID, in.Rev
 				b.Put = append(b.Put, l)
 				if len(hits) > 1 {

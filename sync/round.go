@@ -32,6 +32,7 @@ type kindRound struct {
 	settled   []string              // keys of creates that were found
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
+	keys      map[string]recordAt   // the sources of both, by the keys of their creates
 }
 
 // unit is one logical record in a round: its link, if it has one, and what was
@@ -50,7 +51,7 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{}}
+	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{}, keys: map[string]recordAt{}}
 	k.t.rule, k.t.addresses = rule, r.p.Addresses
 	for i, s := range []Side{Left, Right} {
 		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
@@ -191,11 +192,73 @@ func (k *kindRound) observe(ctx context.Context, again []recordAt) ([]*unit, Bat
 			}
 		}
 	}
+	candidates, err := k.candidates(ctx, o)
+	if err != nil {
+		return nil, last, err
+	}
 	us, err := k.read(ctx, o.units)
 	if err != nil {
 		return nil, last, err
 	}
-	return pairUp(us, k.t.shared), last, nil
+	us = k.surface(us)
+	// What found no partner waits for its time.
+	return slices.DeleteFunc(pairUp(us, k.t.shared), func(u *unit) bool {
+		return candidates[u] && (u.views[0].id == "" || u.views[1].id == "")
+	}), last, nil
+}
+
+// surface leaves out records that turn up with the key of a create whose outcome
+// is still unknown, and holds the sources of these: a later round finds and links
+// them.
+func (k *kindRound) surface(us []*unit) []*unit {
+	late := map[recordAt]bool{}
+	us = slices.DeleteFunc(us, func(u *unit) bool {
+		for i := range u.views {
+			if r := u.views[i].rec; u.link == nil && r != nil && r.Key != "" {
+				if source, ok := k.keys[r.Key]; ok && source.side != Side(i+1) {
+					late[source] = true
+					delete(k.unsettled, source)
+					return true
+				}
+			}
+		}
+		return false
+	})
+	for _, u := range us {
+		for i := range u.views {
+			if late[recordAt{Side(i + 1), u.views[i].id}] {
+				u.trouble = CodeUnknown
+			}
+		}
+	}
+	return us
+}
+
+// candidates adds, where there is a new record, those that have no partner and an
+// issue that is not due: one of them may be its partner, or was found to be.
+func (k *kindRound) candidates(ctx context.Context, o *observed) (map[*unit]bool, error) {
+	out := map[*unit]bool{}
+	if !slices.ContainsFunc(o.units, func(u *unit) bool { return u.link == nil }) {
+		return out, nil
+	}
+	var alone []recordAt
+	for at, t := range k.open {
+		other := t.ID[at.side.Other().at()]
+		if o.by[at.side.at()][at.id] == nil && (other == "" || o.by[at.side.Other().at()][other] != nil) {
+			alone = append(alone, at)
+		}
+	}
+	slices.SortFunc(alone, func(a, b recordAt) int { return cmp.Or(cmp.Compare(a.side, b.side), cmp.Compare(a.id, b.id)) })
+	for _, a := range alone {
+		u, err := o.at(ctx, a.side, a.id)
+		if err != nil {
+			return nil, err
+		}
+		if u.link == nil {
+			out[u] = true
+		}
+	}
+	return out, nil
 }
 
 type recordAt struct {
@@ -447,6 +510,7 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 		return cmp.Or(cmp.Compare(a.views[0].id, b.views[0].id), cmp.Compare(a.views[1].id, b.views[1].id))
 	})
 	steps := make([]step, len(us))
+	unread := k.unread(us)
 	deletes := 0
 	for i, u := range us {
 		if u.trouble != "" {
@@ -454,6 +518,10 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 			continue
 		}
 		steps[i] = k.fit(u, decide(u.link, u.views[0], u.views[1], k.t))
+		if steps[i].op == Create && unread[steps[i].side.at()] {
+			u.detail = "a record there could not be read and may be the same"
+			steps[i] = step{op: Hold, code: CodeLater, why: u.detail}
+		}
 		if steps[i].op == Delete {
 			deletes++
 		}
@@ -486,12 +554,40 @@ func (k *kindRound) plan(ctx context.Context, us []*unit) ([]step, []Action, err
 	return steps, plan, nil
 }
 
+// patience is how often an unreadable record is tried while nothing is created
+// beside it.
+const patience = 2
+
+// unread reports for each side whether it has a record without a partner that
+// could not be read lately: it may be the partner of any that is new on the other
+// side, and creating another one would double it.
+func (k *kindRound) unread(us []*unit) (out [2]bool) {
+	seen := map[recordAt]bool{}
+	for _, u := range us {
+		old := k.known(u)
+		for i, v := range u.views {
+			seen[recordAt{Side(i + 1), v.id}] = true
+			out[i] = out[i] || u.link == nil && v.id != "" && v.rec == nil && !v.gone && (old == nil || old.Code != CodeUnread || old.Tries < patience)
+		}
+	}
+	for at, t := range k.open {
+		if t.Code == CodeUnread && t.ID[at.side.Other().at()] == "" && t.Tries <= patience && !seen[at] {
+			out[at.side.at()] = true
+		}
+	}
+	return out
+}
+
 // fit holds what the other side would not take, or must not see.
 func (k *kindRound) fit(u *unit, st step) step {
 	to := func(s Side, fs []connectors.Field) (held step, ok bool) {
 		src := u.views[s.Other().at()].rec
 		if a := src.Appointment; a != nil && s == Left && a.Sensitivity != connectors.Public {
 			return step{op: Hold, code: CodePrivate, why: "private"}, false
+		}
+		if there := u.views[s.at()].rec; there != nil && there.Appointment != nil && slices.Contains(fs, connectors.FieldSensitivity) &&
+			there.Appointment.Sensitivity != connectors.Public && src.Appointment.Sensitivity == connectors.Public && s == Right {
+			return step{op: Hold, code: CodePrivate, why: "private, and only its owner takes that mark away"}, false
 		}
 		// What would be there afterwards has to fit, not only what changes.
 		full := src

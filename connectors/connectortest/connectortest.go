@@ -75,6 +75,7 @@ type System struct {
 	Add    func(r *connectors.Record) (id string, err error)
 	Edit   func(k connectors.Kind, id string, f connectors.Field, text string) error
 	Remove func(k connectors.Kind, id string) error
+	Attach func(k connectors.Kind, id, name, mediaType string, content []byte) error
 
 	// Expire makes the system forget its history: cursors it has given out
 	// are worth nothing. Nil: that cannot be provoked.
@@ -106,6 +107,10 @@ func Run(t *testing.T, h Harness) {
 		{"limits", limits},
 		{"one bad record", oneBadRecord},
 		{"lost answers", lostAnswers},
+		{"references", references},
+		{"attachments", attachments},
+		{"attachments that do not fit", attachmentsThatDoNotFit},
+		{"attachments under way", attachmentsUnderWay},
 		{"everything once", everythingOnce},
 		{"delta", delta},
 		{"cursor outlives the connection", cursorOutlives},

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // that are set change what goes in or comes out.
 type mutant struct {
 	connectors.Driver
+	connectors.Attacher
 	page    func(cursor string, p connectors.Page, err error) (connectors.Page, error)
 	results func([]connectors.Result) []connectors.Result
 	find    func(m map[string][]connectors.Change) map[string][]connectors.Change
@@ -131,7 +132,7 @@ func mutants() map[string]struct {
 	}
 	each := func(f func(*connectors.Record)) func(d connectors.Driver) mutant {
 		return func(d connectors.Driver) mutant {
-			return mutant{Driver: d, results: func(rs []connectors.Result) []connectors.Result {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result {
 				for _, r := range rs {
 					if r.Record != nil {
 						f(r.Record)
@@ -142,10 +143,12 @@ func mutants() map[string]struct {
 		}
 	}
 	page := func(f func(string, connectors.Page, error) (connectors.Page, error)) func(d connectors.Driver) mutant {
-		return func(d connectors.Driver) mutant { return mutant{Driver: d, page: f} }
+		return func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), page: f} }
 	}
 	answer := func(f func(string, connectors.Written) connectors.Written) func(d connectors.Driver) mutant {
-		return func(d connectors.Driver) mutant { return mutant{Driver: d, written: f} }
+		return func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), written: f}
+		}
 	}
 	class := func(from, to error) func(d connectors.Driver) mutant {
 		return answer(func(_ string, w connectors.Written) connectors.Written {
@@ -156,9 +159,9 @@ func mutants() map[string]struct {
 		})
 	}
 	return map[string]m{
-		"nothing": {"", func(d connectors.Driver) mutant { return mutant{Driver: d} }},
+		"nothing": {"", func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher)} }},
 		"cuts texts": {"round_trip", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, draft: func(x *connectors.Draft) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), draft: func(x *connectors.Draft) {
 				if r := []rune(x.Record.Contact.Note); len(r) > 20 {
 					x.Record.Contact.Note = string(r[:20])
 				}
@@ -168,7 +171,7 @@ func mutants() map[string]struct {
 		"adds a blank":           {"round_trip", each(func(r *connectors.Record) { r.Contact.GivenName += " " })},
 		"forgets the key":        {"find", each(func(r *connectors.Record) { r.Key = "" })},
 		"calls the missing empty": {"missing", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, results: func(rs []connectors.Result) []connectors.Result {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result {
 				for i := range rs {
 					if rs[i].Err != nil {
 						r := connectors.NewRecord(kind)
@@ -180,31 +183,31 @@ func mutants() map[string]struct {
 			}}
 		}},
 		"answers in another order": {"list_and_get", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, results: func(rs []connectors.Result) []connectors.Result { slices.Reverse(rs); return rs }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result { slices.Reverse(rs); return rs }}
 		}},
 		"lists twice": {"list_and_get", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, ids: func(p connectors.IDs) connectors.IDs { p.IDs = append(p.IDs, p.IDs...); return p }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), ids: func(p connectors.IDs) connectors.IDs { p.IDs = append(p.IDs, p.IDs...); return p }}
 		}},
 		"finds too much": {"find", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, find: func(f map[string][]connectors.Change) map[string][]connectors.Change {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), find: func(f map[string][]connectors.Change) map[string][]connectors.Change {
 				f["nobody"] = []connectors.Change{{ID: "id-000001", Rev: "r1"}}
 				return f
 			}}
 		}},
 		"finds nothing": {"lost_answers", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, find: func(map[string][]connectors.Change) map[string][]connectors.Change { return nil }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), find: func(map[string][]connectors.Change) map[string][]connectors.Change { return nil }}
 		}},
 		"creates again": {"same_key_twice", class(connectors.ErrExists, nil)},
 		"updates everything": {"update_names_its_fields", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, edit: func(_ context.Context, _ connectors.Call, e *connectors.Edit) { e.Fields = connectors.Fields(kind) }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), edit: func(_ context.Context, _ connectors.Call, e *connectors.Edit) { e.Fields = connectors.Fields(kind) }}
 		}},
 		"updates any revision": {"stale_update", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, edit: func(ctx context.Context, c connectors.Call, e *connectors.Edit) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), edit: func(ctx context.Context, c connectors.Call, e *connectors.Edit) {
 				e.Rev = newest(ctx, d, c, e.ID, e.Rev)
 			}}
 		}},
 		"deletes any revision": {"stale_delete", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, target: func(ctx context.Context, c connectors.Call, x *connectors.Target) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), target: func(ctx context.Context, c connectors.Call, x *connectors.Target) {
 				x.Rev = newest(ctx, d, c, x.ID, x.Rev)
 			}}
 		}},
@@ -274,7 +277,9 @@ func TestMutant(t *testing.T) {
 	connectortest.Run(t, connectortest.Harness{New: func(t testing.TB) connectortest.System {
 		s := mem.New(&mem.Options{RefuseDups: true})
 		caps := s.Capabilities(connectors.CRM)
-		caps.Kinds = map[connectors.Kind]connectors.Capability{kind: caps.Kinds[kind]}
+		alone := caps.Kinds[kind]
+		alone.Refs = nil
+		caps.Kinds = map[connectors.Kind]connectors.Capability{kind: alone}
 		p, err := connectors.NewPlugin("mutant", caps, func(connectors.Settings) (connectors.Driver, error) { return m.mutant(s.Driver()), nil })
 		require.NoError(t, err)
 		var seen atomic.Int64

@@ -38,7 +38,37 @@ func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Lim
 		}
 	}
 	a := r.Appointment
+	switch {
+	case r.Task != nil && (f == connectors.FieldStatus || f == connectors.FieldReminder):
+		drawTask(t, r.Task, f)
+		return
+	case r.Task != nil && f == connectors.FieldPercent:
+		r.Task.Percent = rapid.IntRange(0, 100).Draw(t, "percent")
+		return
+	case f == connectors.FieldSensitivity || f == connectors.FieldPriority || f == connectors.FieldDirection:
+		drawMark(t, r, f)
+		return
+	case r.Mail != nil && drawMail(t, r.Mail, f, l):
+		return
+	}
 	switch f {
+	case connectors.FieldMessageID:
+		pick("", "m1@mail.example", "M=2/x@mail.example")
+	case connectors.FieldAutoSubmitted:
+		pick("", "auto-replied", "no")
+	case connectors.FieldListID:
+		pick("", "<dev.lists.example>")
+	case connectors.FieldContentType:
+		pick("", "text/plain", "multipart/report; report-type=delivery-status")
+	case connectors.FieldStart, connectors.FieldDue:
+		pick("", "2026-02-28", "2028-02-29", "1999-12-31", "2099-01-01")
+	case connectors.FieldCategories:
+		cs := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"SAP Contacts", "Visit", "Wichtig & eilig", "日本", "a;b", "Private"}), 0, 3, rapid.ID).Draw(t, "categories")
+		r.SetCategories(cs)
+	case connectors.FieldReminder:
+		if a.Reminder.Set = rapid.Bool().Draw(t, "reminds"); a.Reminder.Set {
+			a.Reminder.Minutes = rapid.SampledFrom([]int{0, 5, 15, 60, 1440, 40320}).Draw(t, "minutes")
+		}
 	case connectors.FieldCountry:
 		pick("", "DE", "JP", "US", "GB")
 	case connectors.FieldBirthday:
@@ -64,10 +94,8 @@ func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Lim
 		}
 	case connectors.FieldRecurrence:
 		if rapid.Bool().Draw(t, "series") {
-			a.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=WEEKLY;COUNT=5"}}
+			a.Recurrence = series(t, a)
 		}
-	case connectors.FieldSensitivity:
-		a.Sensitivity = rapid.SampledFrom([]connectors.Sensitivity{connectors.Public, connectors.Private, connectors.Confidential}).Draw(t, "sensitivity")
 	case connectors.FieldAvailability:
 		a.Availability = rapid.SampledFrom([]connectors.Availability{connectors.Busy, connectors.Free, connectors.Tentative, connectors.OutOfOffice}).Draw(t, "availability")
 	case connectors.FieldStatus:
@@ -87,6 +115,95 @@ func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Lim
 	default:
 		r.SetText(f, text(t, f, l))
 	}
+}
+
+// series draws a rule and exceptions from it. Time comes before the recurrence
+// in the order of fields.
+func series(t *rapid.T, a *connectors.Appointment) *connectors.Recurrence {
+	r := &connectors.Recurrence{Rules: []string{rapid.SampledFrom([]string{"FREQ=WEEKLY;COUNT=5", "FREQ=DAILY;INTERVAL=2;COUNT=8"}).Draw(t, "rule")}}
+	if a.Start.IsZero() {
+		return r
+	}
+	step := 7
+	if strings.Contains(r.Rules[0], "DAILY") {
+		step = 2
+	}
+	for i := range 4 {
+		o := connectors.Occurrence{Original: a.Start.AddDate(0, 0, step*(i+1))}
+		switch rapid.IntRange(0, 3).Draw(t, "exception") {
+		case 0:
+			o.Cancelled = true
+		case 1:
+			x := connectors.Appointment{Subject: text(t, connectors.FieldSubject, connectors.Limit{Runes: 40}), AllDay: a.AllDay, Zone: a.Zone,
+				Start: o.Original.AddDate(0, 0, 1), End: o.Original.AddDate(0, 0, 2)}
+			o.Appointment = &x
+		default:
+			continue
+		}
+		r.Exceptions = append(r.Exceptions, o)
+	}
+	return r
+}
+
+func drawTask(t *rapid.T, x *connectors.Task, f connectors.Field) {
+	if f == connectors.FieldStatus {
+		x.Status = connectors.TaskStatus(rapid.IntRange(0, int(connectors.Dropped)).Draw(t, "status"))
+		return
+	}
+	if rapid.Bool().Draw(t, "reminds") {
+		x.Remind = time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "remind"), 0).UTC()
+	}
+}
+
+// drawMark sets what several shapes have.
+func drawMark(t *rapid.T, r *connectors.Record, f connectors.Field) {
+	v := rapid.IntRange(0, 2).Draw(t, string(f))
+	src := connectors.NewRecord(r.Kind)
+	switch {
+	case src.Contact != nil:
+		src.Contact.Sensitivity = connectors.Sensitivity(v)
+	case src.Appointment != nil:
+		src.Appointment.Sensitivity, src.Appointment.Direction = connectors.Sensitivity(v), connectors.Direction(v)
+	case src.Task != nil:
+		src.Task.Sensitivity, src.Task.Priority = connectors.Sensitivity(v), connectors.Priority(v)
+	case src.Mail != nil:
+		src.Mail.Sensitivity, src.Mail.Priority, src.Mail.Direction = connectors.Sensitivity(v), connectors.Priority(v), connectors.Direction(v)
+	}
+	connectors.CopyField(r, src, f)
+}
+
+// drawMail sets a field of a mail that is no text of any sort; it reports
+// whether it did.
+func drawMail(t *rapid.T, m *connectors.Mail, f connectors.Field, l connectors.Limit) bool {
+	ids := func() []string {
+		return rapid.SliceOfN(rapid.SampledFrom([]string{"a1@mail.example", "B.2+x@mail.example", "CAK_=9@x"}), 0, 3).Draw(t, string(f))
+	}
+	people := func() []connectors.Party {
+		var out []connectors.Party
+		for i := range rapid.IntRange(0, 3).Draw(t, string(f)) {
+			out = append(out, party(t, i))
+		}
+		return out
+	}
+	switch f {
+	case connectors.FieldInReplyTo:
+		m.InReplyTo = ids()
+	case connectors.FieldReferences:
+		m.References = ids()
+	case connectors.FieldFrom:
+		if l.Required || rapid.Bool().Draw(t, "sent") {
+			m.From = party(t, 0)
+		}
+	case connectors.FieldTo:
+		m.To = people()
+	case connectors.FieldCc:
+		m.Cc = people()
+	case connectors.FieldDate:
+		m.Date = time.Unix(rapid.Int64Range(1, 4e9).Draw(t, "date"), 0).UTC()
+	default:
+		return false
+	}
+	return true
 }
 
 func party(t *rapid.T, i int) connectors.Party {

@@ -24,6 +24,16 @@ func capabilitiesAreSane(c *kase) {
 		assert.GreaterOrEqual(c, l.Runes, 0, f)
 	}
 	assert.NotEmpty(c, c.c.Fields)
+	assert.False(c, c.k == connectors.KindMail && c.c.Update, "mails are never updated")
+	for role, kinds := range c.c.Refs {
+		assert.NotEqual(c, "none", role.String())
+		for _, k := range kinds {
+			assert.Contains(c, connectors.Kinds(), k)
+		}
+	}
+	for _, ext := range c.c.Attachments.Refused {
+		assert.Equal(c, connectors.Extension("x"+ext), ext, "a refused type that no name has")
+	}
 	assert.GreaterOrEqual(c, c.c.Batch, 0)
 	before := c.requests()
 	for _, k := range append(connectors.Kinds(), 0, 77) {
@@ -172,6 +182,16 @@ func hostileIDs(c *kase) {
 // find: a create key finds its record and no other, whatever it holds.
 func find(c *kase) {
 	c.need("way to create records", c.c.Create)
+	if c.c.NoKey {
+		key := c.key()
+		w, err := c.tryCreate(c, c.conn, c.plain(1), key)
+		require.NoError(c, err)
+		assert.Empty(c, c.get(c, w.ID).Key)
+		found, err := c.conn.Find(c.Context(), c.k, []string{key, ""})
+		require.NoError(c, c.clean(c, err))
+		assert.Empty(c, found)
+		return
+	}
 	keys := []string{c.key(), "a'b", `a"b`, "a*", "*", "a%", "a b", "a+b", "a&b=c", "a/../b", "a?b#c", "a,b;c:d", `a\b`, "<a>&b;", "ключ", "A", "a", strings.Repeat("k", 64)}
 	ids := map[string]string{}
 	for i, key := range keys {
@@ -216,6 +236,11 @@ func sameKeyTwice(c *kase) {
 	require.NoError(c, err)
 	_, err = c.tryCreate(c, c.conn, c.plain(1), key)
 	n := 1
+	if c.c.NoKey {
+		require.NoError(c, err)
+		assert.Len(c, c.ids(c, 0), 2, "without keys nobody can tell that it is the same")
+		return
+	}
 	if c.h.DuplicateKeys && err == nil {
 		n = 2
 	} else {
@@ -433,12 +458,16 @@ func lostAnswers(c *kase) {
 	_, err := c.tryCreate(c, c.conn, c.plain(1), key)
 	unknown(err)
 	heal()
-	found, err := c.conn.Find(c.Context(), c.k, []string{key})
-	require.NoError(c, c.clean(c, err))
-	require.Len(c, found[key], 1, "what was made is found by its key")
-	id := found[key][0].ID
-	require.Equal(c, []string{id}, c.ids(c, 0))
-	if !c.h.DuplicateKeys {
+	ids := c.ids(c, 0)
+	require.Len(c, ids, 1)
+	id := ids[0]
+	if !c.c.NoKey {
+		found, err := c.conn.Find(c.Context(), c.k, []string{key})
+		require.NoError(c, c.clean(c, err))
+		require.Len(c, found[key], 1, "what was made is found by its key")
+		require.Equal(c, id, found[key][0].ID)
+	}
+	if !c.h.DuplicateKeys && !c.c.NoKey {
 		_, err = c.tryCreate(c, c.conn, c.plain(1), key)
 		require.ErrorIs(c, err, connectors.ErrExists)
 		require.Equal(c, []string{id}, c.ids(c, 0))

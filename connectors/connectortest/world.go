@@ -74,7 +74,8 @@ type kase struct {
 
 // permissions of everybody who takes part in a verb.
 func permissions(a connectors.Area) []string {
-	return []string{"connections.open", a.String() + ".items.read", a.String() + ".items.write", a.String() + ".items.delete", "secrets.use"}
+	return []string{"connections.open", a.String() + ".items.read", a.String() + ".items.write", a.String() + ".items.delete",
+		a.String() + ".attachments.read", a.String() + ".attachments.write", a.String() + ".attachments.delete", "secrets.use"}
 }
 
 func roleOf(permission string) string { return "role:only-" + strings.ReplaceAll(permission, ".", "-") }

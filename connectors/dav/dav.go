@@ -42,6 +42,12 @@ func capabilities() connectors.Capabilities {
 		return m
 	}
 	contacts, appointments := fields(connectors.KindContact), fields(connectors.KindAppointment)
+	for _, f := range []connectors.Field{connectors.FieldSensitivity, connectors.FieldReminder, connectors.FieldCategories} { // not mapped
+		delete(contacts, f)
+		if f != connectors.FieldSensitivity {
+			delete(appointments, f)
+		}
+	}
 	// The identity of an event is given when it is made, its zone comes with
 	// its times, and the rules of a series are written by calendars only.
 	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldRecurrence} {

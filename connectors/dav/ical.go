@@ -153,7 +153,7 @@ type event struct {
 	root   *component
 	cal    *component
 	master *component
-	others int // occurrences that differ
+	others []*component // occurrences that differ
 	z      zones
 }
 
@@ -184,7 +184,7 @@ func parseEvent(data []byte, floating *time.Location) (*event, error) {
 			uid, seen = c.text("UID"), true
 			switch {
 			case c.get("RECURRENCE-ID") != nil:
-				e.others++
+				e.others = append(e.others, c)
 			case e.master != nil:
 				return nil, invalid(connectors.FieldUID, "the same appointment twice in one object")
 			default:
@@ -207,35 +207,97 @@ func (e *event) appointment() (*connectors.Record, error) {
 	m := e.master
 	r := connectors.NewRecord(connectors.KindAppointment)
 	a := r.Appointment
-	for _, p := range []struct {
-		f    connectors.Field
-		name string
-	}{{connectors.FieldUID, "UID"}, {connectors.FieldSubject, "SUMMARY"}, {connectors.FieldLocation, "LOCATION"}, {connectors.FieldDescription, "DESCRIPTION"}} {
-		r.SetText(p.f, m.text(p.name))
-	}
-	if err := e.times(a); err != nil {
+	if err := e.read(m, a); err != nil {
 		return nil, err
 	}
-	rec := connectors.Recurrence{Overrides: e.others}
+	r.SetText(connectors.FieldUID, m.text("UID"))
+	rec := connectors.Recurrence{}
 	for _, l := range m.lines {
 		switch l.name {
 		case "RRULE":
 			rec.Rules = append(rec.Rules, l.value)
 		case "RDATE":
-			rec.Dates = append(rec.Dates, l.params+":"+l.value)
+			ts, ok := e.list(l)
+			if !ok {
+				return nil, invalid(connectors.FieldRecurrence, "a further date cannot be read")
+			}
+			rec.Dates = append(rec.Dates, ts...)
 		case "EXDATE":
-			rec.Exceptions = append(rec.Exceptions, l.params+":"+l.value)
-		case "ATTENDEE":
+			ts, ok := e.list(l)
+			if !ok {
+				return nil, invalid(connectors.FieldRecurrence, "an excluded date cannot be read")
+			}
+			for _, t := range ts {
+				rec.Exceptions = append(rec.Exceptions, connectors.Occurrence{Original: t, Cancelled: true})
+			}
+		}
+		if len(rec.Dates)+len(rec.Exceptions) > connectors.MaxExceptions {
+			return nil, invalid(connectors.FieldRecurrence, "more exceptions than allowed")
+		}
+	}
+	for _, o := range e.others {
+		x, err := e.occurrence(o)
+		if err != nil {
+			return nil, err
+		}
+		rec.Exceptions = slices.DeleteFunc(rec.Exceptions, func(y connectors.Occurrence) bool { return y.Original.Equal(x.Original) })
+		rec.Exceptions = append(rec.Exceptions, x)
+	}
+	if len(rec.Rules)+len(rec.Dates)+len(e.others) > 0 {
+		a.Recurrence = &rec
+	}
+	r.Key = m.text(keyProperty)
+	return r, nil
+}
+
+// list reads the values of a line that may have several; of periods their start.
+func (e *event) list(l line) (out []time.Time, ok bool) {
+	for v := range strings.SplitSeq(l.value, ",") {
+		one := l
+		one.value, _, _ = strings.Cut(v, "/")
+		t, _, _, ok := e.when(one)
+		if !ok || len(out) > connectors.MaxExceptions {
+			return nil, false
+		}
+		out = append(out, t)
+	}
+	return out, true
+}
+
+// occurrence reads one that is not as the rules say.
+func (e *event) occurrence(c *component) (connectors.Occurrence, error) {
+	t, _, _, ok := e.when(*c.get("RECURRENCE-ID"))
+	if !ok {
+		return connectors.Occurrence{}, invalid(connectors.FieldRecurrence, "the original start of an occurrence cannot be read")
+	}
+	if strings.EqualFold(c.text("STATUS"), "CANCELLED") {
+		return connectors.Occurrence{Original: t, Cancelled: true}, nil
+	}
+	o := connectors.Occurrence{Original: t, Appointment: &connectors.Appointment{}}
+	return o, e.read(c, o.Appointment)
+}
+
+// read reads what a component says of itself, without what it says of a series.
+func (e *event) read(m *component, a *connectors.Appointment) error {
+	r := &connectors.Record{Kind: connectors.KindAppointment, Appointment: a}
+	for _, p := range []struct {
+		f    connectors.Field
+		name string
+	}{{connectors.FieldSubject, "SUMMARY"}, {connectors.FieldLocation, "LOCATION"}, {connectors.FieldDescription, "DESCRIPTION"}} {
+		r.SetText(p.f, m.text(p.name))
+	}
+	if err := e.times(m, a); err != nil {
+		return err
+	}
+	for _, l := range m.lines {
+		if l.name == "ATTENDEE" {
 			if p := party(l); p.Address != "" {
 				a.Attendees = append(a.Attendees, p)
 			}
 		}
 	}
-	if len(rec.Rules)+len(rec.Dates)+rec.Overrides > 0 {
-		a.Recurrence = &rec
-	}
 	if len(a.Attendees) > maxParty {
-		return nil, invalid(connectors.FieldAttendees, "more attendees than allowed")
+		return invalid(connectors.FieldAttendees, "more attendees than allowed")
 	}
 	if l := m.get("ORGANIZER"); l != nil {
 		a.Organizer = party(*l)
@@ -263,8 +325,7 @@ func (e *event) appointment() (*connectors.Record, error) {
 	case busy == "FREE", strings.EqualFold(m.text("TRANSP"), "TRANSPARENT"):
 		a.Availability = connectors.Free
 	}
-	r.Key = m.text(keyProperty)
-	return r, nil
+	return nil
 }
 
 // party reads a calendar address (RFC 5545 section 3.3.3).
@@ -282,8 +343,8 @@ func party(l line) connectors.Party {
 
 // times reads start and end; see RFC 5545 section 3.6.1 for what stands in for
 // a missing end.
-func (e *event) times(a *connectors.Appointment) error {
-	start := e.master.get("DTSTART")
+func (e *event) times(m *component, a *connectors.Appointment) error {
+	start := m.get("DTSTART")
 	if start == nil {
 		return invalid(connectors.FieldTime, "no start")
 	}
@@ -291,7 +352,7 @@ func (e *event) times(a *connectors.Appointment) error {
 	if a.Start, a.Zone, a.AllDay, ok = e.when(*start); !ok {
 		return invalid(connectors.FieldTime, "start cannot be read")
 	}
-	end, dur := e.master.get("DTEND"), e.master.get("DURATION")
+	end, dur := m.get("DTEND"), m.get("DURATION")
 	switch {
 	case end != nil:
 		var allDay bool
@@ -408,14 +469,14 @@ func (e *event) apply(r *connectors.Record, fields []connectors.Field, now time.
 			}
 			m.set(name, l.with(escape(r.Text(f)), false))
 		case connectors.FieldTime:
-			if m.get("RRULE") != nil || m.get("RDATE") != nil || e.others > 0 {
+			if m.get("RRULE") != nil || m.get("RDATE") != nil || len(e.others) > 0 {
 				return &connectors.Error{Class: connectors.ErrUnsupported, Field: f, Detail: "the times of a series"}
 			}
 			if a.Start.IsZero() || a.End.IsZero() {
 				return invalid(f, "missing")
 			}
 			var old connectors.Appointment
-			if e.times(&old) == nil && old.AllDay == a.AllDay && old.Start.Equal(a.Start) && old.End.Equal(a.End) {
+			if e.times(m, &old) == nil && old.AllDay == a.AllDay && old.Start.Equal(a.Start) && old.End.Equal(a.End) {
 				continue // said already, and perhaps in more words than ours
 			}
 			e.setTimes(a)

@@ -21,6 +21,9 @@ func eventCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
 	}
+	for _, f := range []connectors.Field{connectors.FieldReminder, connectors.FieldCategories} { // not mapped
+		delete(c.Fields, f)
+	}
 	c.Fields[connectors.FieldTime] = connectors.Limit{Required: true}
 	c.Fields[connectors.FieldDescription] = connectors.Limit{Runes: 8192}
 	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldRecurrence, connectors.FieldStatus,

@@ -19,6 +19,9 @@ func personCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindContact) {
 		c.Fields[f] = connectors.Limit{}
 	}
+	for _, f := range []connectors.Field{connectors.FieldSensitivity, connectors.FieldCategories} { // not mapped
+		delete(c.Fields, f)
+	}
 	return c
 }
 

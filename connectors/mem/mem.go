@@ -22,13 +22,21 @@ type Options struct {
 	NoDelete   bool
 	RefuseDups bool // a second Create with one key is ErrExists; otherwise it makes a second record
 	Batch      int  // records a call takes; zero: 50
+	Silent     bool // writes do not say the new revision
+	Lean       bool // changes come without content
 	Clock      func() time.Time
+
+	// Kinds replaces what the system can do, kind by kind; a kind that is not
+	// there is not offered. Nil: everything, as far as the options above let.
+	// C4C, Graph, EWS and Google return those of real systems.
+	Kinds map[connectors.Kind]connectors.Capability
 }
 
 // System is one CRM or one mailbox. Several connections may share it. Safe for
 // concurrent use.
 type System struct {
 	opts Options
+	can  map[connectors.Kind]connectors.Capability
 
 	mu     sync.Mutex
 	kinds  map[connectors.Kind]*shelf
@@ -44,14 +52,15 @@ type shelf struct {
 }
 
 type item struct {
-	rec  *connectors.Record
-	gone bool
-	at   int // position of its latest entry in the log
+	rec   *connectors.Record
+	files map[string][]byte // contents of attachments by their ids
+	gone  bool
+	at    int // position of its latest entry in the log
 }
 
 // Entry is one verb that reached the system.
 type Entry struct {
-	Verb string // changes, get, find, list, create, update, delete
+	Verb string // changes, get, find, list, create, update, delete, open, attach, detach
 	Kind connectors.Kind
 	IDs  []string
 }
@@ -59,7 +68,7 @@ type Entry struct {
 // Fault makes the next call of a verb go wrong.
 type Fault struct {
 	Verb  string // "" matches every verb
-	Write bool   // matches only create, update and delete
+	Write bool   // matches only create, update, delete, attach and detach
 	Skip  int    // how many matching calls pass first
 	After bool   // the call takes effect and its answer is lost; otherwise nothing happens
 	Item  int    // 1-based record of a write or of a get that fails alone; 0: the whole call
@@ -73,7 +82,7 @@ type Fault struct {
 
 func (f *Fault) matches(verb string) bool {
 	switch verb {
-	case "create", "update", "delete":
+	case "create", "update", "delete", "attach", "detach":
 	default:
 		if f.Write {
 			return false
@@ -97,6 +106,7 @@ func New(o *Options) *System {
 	for _, k := range connectors.Kinds() {
 		s.kinds[k] = &shelf{items: map[string]*item{}}
 	}
+	s.can = s.Capabilities(connectors.CRM).Kinds
 	return s
 }
 
@@ -113,6 +123,12 @@ func (s *System) Driver() connectors.Driver { return driver{s} }
 func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {
 	c := connectors.Capabilities{Area: a, Kinds: map[connectors.Kind]connectors.Capability{}}
 	for _, k := range connectors.Kinds() {
+		if s.opts.Kinds != nil {
+			if v, ok := s.opts.Kinds[k]; ok {
+				c.Kinds[k] = v
+			}
+			continue
+		}
 		fields := s.opts.Limits[k]
 		if fields == nil {
 			fields = map[connectors.Field]connectors.Limit{}
@@ -120,7 +136,8 @@ func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {
 				fields[f] = connectors.Limit{}
 			}
 		}
-		c.Kinds[k] = connectors.Capability{Fields: fields, Create: true, Update: true, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs, Batch: s.opts.Batch}
+		c.Kinds[k] = connectors.Capability{Fields: fields, Create: true, Update: k != connectors.KindMail, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs,
+			Batch: s.opts.Batch, Refs: references(k), Attachments: connectors.AttachmentCapability{Read: true, Write: true, Delete: !s.opts.NoDelete}}
 	}
 	return c
 }
@@ -145,7 +162,11 @@ func (s *System) put(r *connectors.Record) {
 	s.serial++
 	r.Rev, r.Modified = fmt.Sprintf("r%d", s.serial), s.opts.Clock().UTC().Truncate(time.Second)
 	sh := s.kinds[r.Kind]
-	sh.items[r.ID] = &item{rec: r, at: len(sh.log)}
+	next := &item{rec: r, at: len(sh.log)}
+	if was := sh.items[r.ID]; was != nil {
+		next.files = was.files
+	}
+	sh.items[r.ID] = next
 	sh.log = append(sh.log, r.ID)
 }
 
@@ -223,6 +244,17 @@ func (s *System) Heal() {
 	s.faults = nil
 }
 
+// refers checks that what a record refers to is there.
+func (s *System) refers(r *connectors.Record) error {
+	for _, ref := range r.Refs {
+		sh := s.kinds[ref.Kind]
+		if sh == nil || sh.items[ref.ID] == nil || sh.items[ref.ID].gone {
+			return &connectors.Error{Op: "check", Kind: r.Kind, Field: connectors.FieldRefs, Class: connectors.ErrInvalid, Detail: "refers to a record that is not there"}
+		}
+	}
+	return nil
+}
+
 // Ledger returns what reached the system since the last call of Ledger.
 func (s *System) Ledger() []Entry {
 	s.mu.Lock()
@@ -235,7 +267,7 @@ func (s *System) Ledger() []Entry {
 // Writes counts the records that entries of a ledger created, changed or deleted.
 func Writes(l []Entry) (n int) {
 	for _, e := range l {
-		if e.Verb == "create" || e.Verb == "update" || e.Verb == "delete" {
+		if slices.Contains([]string{"create", "update", "delete", "attach", "detach"}, e.Verb) {
 			n += len(e.IDs)
 		}
 	}
@@ -324,11 +356,15 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 		it := sh.items[id]
 		switch {
 		case it.at != pos: // a later entry tells the same
-		case it.gone && (pos < began || d.s.opts.NoTombs):
+		case it.gone && (pos < began || !d.s.can[k].Tombstones):
 		case it.gone:
 			p.Changes = append(p.Changes, connectors.Change{ID: id, Gone: true})
 		default:
-			p.Changes = append(p.Changes, connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified, Record: it.rec.Clone()})
+			c := connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified}
+			if !d.s.opts.Lean {
+				c.Record = it.rec.Clone()
+			}
+			p.Changes = append(p.Changes, c)
 		}
 	}
 	p.More = pos < len(sh.log)
@@ -450,7 +486,10 @@ func (d driver) each(ctx context.Context, c connectors.Call, verb string, k conn
 
 // Create implements connectors.Driver.
 func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
-	capability := d.s.Capabilities(connectors.CRM).Kinds[k]
+	capability := d.s.can[k]
+	if !capability.Create {
+		return nil, &connectors.Error{Class: connectors.ErrUnsupported}
+	}
 	keys := make([]string, len(ds))
 	for i := range ds {
 		keys[i] = ds[i].Key
@@ -459,7 +498,10 @@ func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind
 		if err := capability.Fit(ds[i].Record, connectors.Fields(k)); err != nil {
 			return connectors.Written{Err: err}
 		}
-		if d.s.opts.RefuseDups {
+		if err := d.s.refers(ds[i].Record); err != nil {
+			return connectors.Written{Err: err}
+		}
+		if d.s.opts.RefuseDups && !capability.NoKey {
 			for _, it := range d.s.kinds[k].items {
 				if !it.gone && it.rec.Key == ds[i].Key {
 					return connectors.Written{Err: &connectors.Error{Op: "create", Kind: k, Class: connectors.ErrExists}}
@@ -472,15 +514,28 @@ func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind
 				connectors.CopyField(r, ds[i].Record, f)
 			}
 		}
-		r.Key = ds[i].Key
+		connectors.CopyField(r, ds[i].Record, connectors.FieldRefs)
+		if !capability.NoKey {
+			r.Key = ds[i].Key
+		}
 		d.s.add(r)
-		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+		return d.s.written(r)
 	})
+}
+
+func (s *System) written(r *connectors.Record) connectors.Written {
+	if s.opts.Silent {
+		return connectors.Written{ID: r.ID}
+	}
+	return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
 }
 
 // Update implements connectors.Driver.
 func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
-	capability := d.s.Capabilities(connectors.CRM).Kinds[k]
+	capability := d.s.can[k]
+	if !capability.Update {
+		return nil, &connectors.Error{Class: connectors.ErrUnsupported}
+	}
 	ids := make([]string, len(es))
 	for i := range es {
 		ids[i] = es[i].ID
@@ -499,7 +554,11 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 		}
 		r := it.rec.Clone()
 		for _, f := range e.Fields {
-			if !capability.Has(f) || capability.Fields[f].ReadOnly {
+			if f == connectors.FieldRefs {
+				if err := d.s.refers(e.Record); err != nil {
+					return connectors.Written{Err: err}
+				}
+			} else if !capability.Has(f) || capability.Fields[f].ReadOnly {
 				return bad(connectors.ErrInvalid)
 			}
 			connectors.CopyField(r, e.Record, f)
@@ -508,7 +567,7 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 			return connectors.Written{Err: err}
 		}
 		d.s.put(r)
-		return connectors.Written{ID: r.ID, Rev: r.Rev, Modified: r.Modified}
+		return d.s.written(r)
 	})
 }
 
@@ -518,8 +577,9 @@ func (d driver) Delete(ctx context.Context, c connectors.Call, k connectors.Kind
 	for i := range ts {
 		ids[i] = ts[i].ID
 	}
+	can := d.s.can[k].Delete
 	return d.each(ctx, c, "delete", k, ids, func(i int) connectors.Written {
-		if d.s.opts.NoDelete {
+		if !can {
 			return connectors.Written{Err: &connectors.Error{Op: "delete", Kind: k, ID: ts[i].ID, Class: connectors.ErrUnsupported}}
 		}
 		if it := d.s.kinds[k].items[ts[i].ID]; it != nil && !it.gone {

@@ -20,6 +20,9 @@ func contactCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindContact) {
 		c.Fields[f] = connectors.Limit{}
 	}
+	for _, f := range []connectors.Field{connectors.FieldSensitivity, connectors.FieldCategories} { // not mapped
+		delete(c.Fields, f)
+	}
 	return c
 }
 

@@ -17,6 +17,9 @@ func eventCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
 	}
+	for _, f := range []connectors.Field{connectors.FieldReminder, connectors.FieldCategories} { // not mapped
+		delete(c.Fields, f)
+	}
 	c.Fields[connectors.FieldTime] = connectors.Limit{Required: true}
 	// The mailbox gives identity, organizer and state itself; attendees are not
 	// written because every change of them sends mail; the zone comes with the

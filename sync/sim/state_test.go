@@ -1,0 +1,150 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+
+	lksync "github.com/lockkeeper/lockkeeper/sync"
+)
+
+var errDiskFull = errors.New("simulated: disk full")
+
+// disk is where the states are: the real store in memory, with a process that
+// may die before or after each commit, a disk that may be full, and backups.
+type disk struct {
+	w       *world
+	m       *lksync.Memory
+	past    map[lksync.PairID][]lksync.Batch // every commit, so that an earlier state can be made again
+	commits int
+}
+
+var _ lksync.StateStore = (*disk)(nil)
+
+// Open implements StateStore.
+func (d *disk) Open(ctx context.Context, id lksync.PairID) (lksync.State, error) {
+	st, err := d.m.Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &state{st, d, id}, nil
+}
+
+type state struct {
+	lksync.State
+	d  *disk
+	id lksync.PairID
+}
+
+// Commit implements State.
+func (s *state) Commit(ctx context.Context, b lksync.Batch) error {
+	w := s.d.w
+	if len(b.Put)+len(b.Drop)+len(b.Begin)+len(b.End)+len(b.Raise)+len(b.Solve)+len(b.Cursors)+len(b.Sweeps)+len(b.Approve) == 0 {
+		return s.State.Commit(ctx, b) // nothing that could be lost
+	}
+	f := w.boundary(false, "commit")
+	w.judgeBatch(b)
+	if f.class != nil {
+		w.note("  fault: disk full")
+		return f.class
+	}
+	err := s.State.Commit(ctx, b)
+	w.noteBatch(b, err)
+	if err == nil {
+		s.d.commits++
+		s.d.past[s.id] = append(s.d.past[s.id], b)
+		w.told(b)
+	} else if errors.Is(err, lksync.ErrFenced) {
+		w.some(fenced)
+	}
+	if f.crash {
+		w.crash("after commit")
+	}
+	return err
+}
+
+// restore puts the state of one mailbox back to what it was some commits ago.
+func (w *world) restore(r *rand.Rand) {
+	m := r.IntN(len(w.boxes))
+	id := w.pairs[m].ID
+	past := w.disk.past[id]
+	if len(past) == 0 {
+		return
+	}
+	w.some(restores)
+	w.count.steps++
+	n := r.IntN(len(past))
+	w.note("the state of mailbox %d goes back from commit %d to %d", m, len(past), n)
+	fresh := &lksync.Memory{}
+	for i, p := range w.pairs { // the others keep what they have
+		upto := w.disk.past[p.ID]
+		if i == m {
+			upto = past[:n]
+			w.disk.past[id] = upto
+		}
+		st, err := fresh.Open(w.ctx, p.ID)
+		if err != nil {
+			panic(err)
+		}
+		for _, b := range upto {
+			if err := st.Commit(w.ctx, b); err != nil {
+				panic(err)
+			}
+		}
+	}
+	w.disk.m = fresh
+	for _, t := range w.things {
+		t.restored |= 1 << m
+	}
+}
+
+// judgeBatch looks for content and for what belongs to another mailbox.
+func (w *world) judgeBatch(b lksync.Batch) {
+	id := func(ids [2]string) {
+		w.leaks("an id", ids[0], ids[1])
+		if r := ids[1]; r != "" && !strings.HasPrefix(r, w.boxes[w.box].name+"-") {
+			w.violate("I6", "id %s in the store of mailbox %d", r, w.box)
+		}
+		if it := w.crm.byID[ids[0]]; it != nil && it.what.users&(1<<w.box) == 0 {
+			w.violate("I6", "CRM record %s, which mailbox %d's user never saw, in its store", ids[0], w.box)
+		}
+	}
+	for _, l := range b.Put {
+		id(l.ID)
+		w.leaks("a link", l.Rev[0], l.Rev[1])
+	}
+	for _, in := range b.Begin {
+		w.leaks("an intent", in.Key, in.SourceID, in.Rev)
+	}
+	for _, t := range b.Raise {
+		id(t.ID)
+		w.leaks("an issue", t.Detail, string(t.Field))
+		if n := thingIn(t.Name); n >= 0 && w.things[n].users&(1<<w.box) == 0 {
+			w.violate("I6", "a name from elsewhere in the store of mailbox %d", w.box)
+		}
+	}
+	for _, p := range b.Cursors {
+		w.leaks("a cursor", p.Cursor)
+	}
+}
+
+func (w *world) noteBatch(b lksync.Batch, err error) {
+	w.hash(uint64(len(b.Put))<<40 | uint64(len(b.Drop))<<32 | uint64(len(b.Begin))<<24 | uint64(len(b.End))<<16 | uint64(len(b.Raise))<<8 | uint64(len(b.Solve)))
+	if !w.tell {
+		return
+	}
+	for _, l := range b.Put {
+		w.note("  link %d: %s@%s = %s@%s state %d", l.Number, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.State)
+	}
+	for _, n := range b.Drop {
+		w.note("  drop link %d", n)
+	}
+	for _, t := range b.Raise {
+		w.note("  issue %s about %v %s", t.Code, t.ID, t.Detail)
+	}
+	for _, t := range b.Solve {
+		w.note("  solved: %v", t.ID)
+	}
+	w.note("  commit: %d put, %d begin, %d end, %d cursors: %v", len(b.Put), len(b.Begin), len(b.End), len(b.Cursors), err)
+}
