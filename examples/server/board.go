@@ -19,6 +19,7 @@ const (
 	running state = "syncing"
 	inSync  state = "in sync"
 	held    state = "held"
+	paused  state = "paused"
 	failed  state = "failed"
 )
 
@@ -95,6 +96,11 @@ func (b *board) finished(user string, r lksync.Report, err error) {
 		l.Failures = 0
 	})
 	b.ended(user, b.read(user))
+}
+
+// paused notes that a mailbox waits for the keeper of the keys.
+func (b *board) paused(user, why string) {
+	b.edit(user, func(l *line) { l.State, l.Problem, l.Event = paused, why, lksync.Event{} })
 }
 
 // due notes when a mailbox is served next.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,7 @@ func TestPageInABrowser(t *testing.T) {
 	defer cancel()
 	ctx, cancel := chromedp.NewContext(alloc)
 	defer cancel()
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute) // against a browser that hangs
 	defer cancel()
 	require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
 
@@ -81,6 +82,27 @@ func TestPageInABrowser(t *testing.T) {
 		open("/access?who=support&permission=secrets.use&on=crm")
 		assert.Contains(t, read("#why"), "refused")
 		shot(t, ctx, "access")
+	})
+	t.Run("credentials, light and dark", func(t *testing.T) {
+		for _, scheme := range []string{"light", "dark"} {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+			require.NoError(t, err)
+			open("/credentials")
+			assert.Contains(t, read("table"), "tenants/acme/users/ana")
+			shot(t, ctx, "credentials-"+scheme)
+			open(credential(anasRef))
+			assert.Contains(t, read("#revoke"), "Revoke it")
+			shot(t, ctx, "credential-"+scheme)
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(320, 640)))
+			for _, path := range []string{"/credentials", credential(anasRef)} {
+				open(path)
+				wide, err := chromedp.Run(ctx, chromedp.Evaluate[int64]("document.documentElement.scrollWidth"))
+				require.NoError(t, err)
+				assert.LessOrEqual(t, wide, int64(320), path)
+			}
+			shot(t, ctx, "small-credential-"+scheme)
+			require.NoError(t, chromedp.Do(ctx, chromedp.EmulateViewport(1200, 900)))
+		}
 	})
 	t.Run("no page is wider than a small screen", func(t *testing.T) {
 		for _, persona := range []string{"user", "support"} {

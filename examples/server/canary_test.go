@@ -131,11 +131,11 @@ func TestNothingOfARecordIsKeptOrSaid(t *testing.T) {
 func TestNothingOfARecordIsOnAPageForOthers(t *testing.T) {
 	s := serving(t)
 	texts := demo.New(seed, now()).Texts()
-	pages := []string{"/", "/?live=1", "/access", "/systems", "/systems/crm"}
+	pages := []string{"/", "/?live=1", "/access", "/credentials", credential(anasRef), "/healthz", "/systems", "/systems/crm"}
 	for _, u := range demo.Users() {
 		pages = append(pages, "/mailboxes/"+u.ID, "/systems/"+u.ID, "/systems/"+u.ID+"/contacts/"+u.ID+"-contacts-0002.vcf")
 	}
-	for _, persona := range []string{"tenant-admin", "support", "sales", "customer-success", "administration"} {
+	for _, persona := range []string{"tenant-admin", "support", "sales", "customer-success", "administration", "custodian"} {
 		b := s.as(persona)
 		for _, p := range pages {
 			_, text := b.get(p)
@@ -144,7 +144,7 @@ func TestNothingOfARecordIsOnAPageForOthers(t *testing.T) {
 		}
 	}
 	b := s.as("user")
-	for _, p := range []string{"/", "/access", "/systems", "/mailboxes/bo", "/systems/bo"} {
+	for _, p := range []string{"/", "/access", "/credentials", "/systems", "/mailboxes/bo", "/systems/bo"} {
 		_, text := b.get(p)
 		assert.Empty(t, leaks([]byte(text), texts), "the user sees it on %s", p)
 	}

@@ -21,6 +21,7 @@ type config struct {
 	once     bool
 	json     bool
 	interval time.Duration
+	vault    *vault // that keeps the keys; nil: the keyring does
 }
 
 // wrongUse is an error of the person who typed the command: exit code 2.
@@ -37,33 +38,23 @@ const (
 
 // parse reads the command line. flag.ErrHelp means that help was asked for and
 // given.
-func parse(args []string, stdout io.Writer) (config, error) {
+func parse(args []string, stdout io.Writer, getenv func(string) string) (config, error) {
 	var c config
+	var v vaultFlags
 	var output string
 	var demo bool
 	f := flag.NewFlagSet("server", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&c.data, "data", "lockkeeper-data", "`directory` for everything that is kept; made if it is not there. Its keys are next to it, in DIRECTORY.key")
+	f.StringVar(&c.data, "data", defaultData, "`directory` for everything that is kept; made if it is not there. Its keys are next to it, in DIRECTORY.key")
 	f.StringVar(&c.listen, "listen", "localhost:8443", "`address` of the page, on loopback; port 0 takes a free one")
 	f.StringVar(&c.imports, "import", "", "`directory` with .vcf and .ics files for the first mailbox, in place of invented people")
 	f.BoolVar(&c.once, "once", false, "sync every mailbox until nothing is left to do, print a report and end")
 	f.StringVar(&output, "o", "text", "`format` of the report of -once: text or json")
 	f.DurationVar(&c.interval, "interval", 2*time.Second, "time between two rounds of a mailbox, 1s to 1h")
 	f.BoolVar(&demo, "demo", true, "serve embedded systems and a page without sign-in; there is no other mode yet")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, "Usage: server [flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.\n\n")
-		f.SetOutput(stdout)
-		f.PrintDefaults()
-		fmt.Fprint(stdout, "\nLOCKKEEPER_PASSPHRASE seals the keyring if it is set when the keyring is made, and opens it from then on.\n")
-		return c, flag.ErrHelp
-	} else if err != nil {
-		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
-			return c, misuse("unknown flag %s%s. Run with -h for the flags there are.", name, nearest(f, name))
-		}
-		return c, misuse("%s. Run with -h for what each flag takes.", err)
-	}
-	if f.NArg() > 0 {
-		return c, misuse("unexpected argument %q. Everything is given as a flag; run with -h to see them.", f.Arg(0))
+	v.add(f, getenv)
+	if err := parseFlags(f, args, stdout, "[flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.",
+		"\nLOCKKEEPER_PASSPHRASE seals the keyring if it is set when the keyring is made, and opens it from then on.\n"); err != nil {
+		return c, err
 	}
 	if !demo {
 		return c, misuse("-demo=false: there is no other mode yet. Leave the flag out.")
@@ -91,12 +82,39 @@ func parse(args []string, stdout io.Writer) (config, error) {
 	if c.data, err = filepath.Abs(c.data); err != nil {
 		return c, fmt.Errorf("data directory: %w", err)
 	}
+	if c.vault, err = v.open(); err != nil {
+		return c, err
+	}
 	if c.imports != "" {
 		if st, err := os.Stat(c.imports); err != nil || !st.IsDir() {
 			return c, misuse("-import %s: want a directory that can be read.", c.imports)
 		}
 	}
 	return c, nil
+}
+
+const defaultData = "lockkeeper-data"
+
+// parseFlags reads a command line on which everything is a flag. flag.ErrHelp
+// means that help was asked for and given.
+func parseFlags(f *flag.FlagSet, args []string, stdout io.Writer, usage, more string) error {
+	f.SetOutput(io.Discard)
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintf(stdout, "Usage: server %s\n\n", usage)
+		f.SetOutput(stdout)
+		f.PrintDefaults()
+		fmt.Fprint(stdout, more)
+		return flag.ErrHelp
+	} else if err != nil {
+		if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+			return misuse("unknown flag %s%s. Run with -h for the flags there are.", name, nearest(f, name))
+		}
+		return misuse("%s. Run with -h for what each flag takes.", err)
+	}
+	if f.NArg() > 0 {
+		return misuse("unexpected argument %q. Everything is given as a flag; run with -h to see them.", f.Arg(0))
+	}
+	return nil
 }
 
 // loopbackOnly refuses addresses that others could reach: the page of the
@@ -118,6 +136,9 @@ func loopbackOnly(listen string) error {
 // nearest proposes the flag that was probably meant.
 func nearest(f *flag.FlagSet, typed string) string {
 	typed, best := strings.TrimLeft(typed, "-"), ""
+	if strings.HasPrefix(typed, "vault-") && (strings.Contains(typed, "token") || strings.Contains(typed, "secret") || strings.Contains(typed, "jwt")) {
+		return ". Credentials are read from a file: -vault-credential-file"
+	}
 	f.VisitAll(func(x *flag.Flag) {
 		if len(typed) > 1 && (strings.HasPrefix(x.Name, typed) || strings.HasPrefix(typed, x.Name)) && len(x.Name) > len(best) {
 			best = x.Name

@@ -15,21 +15,29 @@ import (
 
 	"github.com/lockkeeper/lockkeeper/authz/sqlite"
 	"github.com/lockkeeper/lockkeeper/secrets"
+	"github.com/lockkeeper/lockkeeper/secrets/hashivault"
 	"github.com/lockkeeper/lockkeeper/secrets/local"
+	"github.com/lockkeeper/lockkeeper/sync/gormstate"
 )
 
 // dataDir is the directory of one installation, held by this process alone, and
-// the keyring that belongs to it.
+// the keeper of its keys: a keyring beside it, or a Vault.
 type dataDir struct {
 	path    string
 	keyPath string // of the keyring, outside the directory
-	keys    *local.Keyring
-	fresh   bool // made just now
+	fresh   bool   // made just now
 	lock    *os.File
+
+	kept   *keeperFile // who keeps the keys; nil: made before that was written down, so the keyring
+	keyed  bool        // there is a keyring file beside the directory
+	keeper secrets.Keeper
+	store  secrets.KeyStore
+	files  gormstate.Wrapper  // of the keys of the files
+	client *hashivault.Client // nil without Vault
+	vault  *vault
 }
 
-// Names in the directory. What ends in .key holds a key that the keyring has
-// wrapped; what is below systemsDir belongs to the embedded systems.
+// Names in the directory. What ends in .key holds a key that is wrapped; what is below systemsDir belongs to the embedded systems.
 const (
 	lockName    = "lock"
 	mainDB      = "lockkeeper.db"
@@ -41,9 +49,24 @@ const (
 	passphraseV = "LOCKKEEPER_PASSPHRASE"
 )
 
-// openDataDir opens or makes a data directory and its keyring. Nothing is
-// changed in one that cannot be used.
-func openDataDir(path string, passphrase []byte) (*dataDir, error) {
+// openDataDir opens or makes a data directory, with the keyring beside it or with
+// the Vault that is given. Nothing is changed in one that cannot be used.
+func openDataDir(ctx context.Context, path string, passphrase []byte, v *vault) (_ *dataDir, err error) {
+	d := &dataDir{path: path, keyPath: path + keySuffix, vault: v}
+	kept, err := d.look()
+	if err != nil {
+		return nil, err
+	}
+	if v != nil { // before anything is made: a Vault that is away must not leave a directory behind
+		if err := d.connect(ctx, kept); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			_ = d.close()
+		}
+	}()
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be made: %w", path, plain(err))
 	}
@@ -54,15 +77,61 @@ func openDataDir(path string, passphrase []byte) (*dataDir, error) {
 	case st.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("data directory %s can be entered by others: chmod 700 it, or choose another with -data. Nothing was changed", path)
 	}
-	d := &dataDir{path: path, keyPath: path + keySuffix}
 	if err := d.hold(); err != nil {
 		return nil, err
 	}
-	if err := d.open(passphrase); err != nil {
-		_ = d.lock.Close()
+	again, err := readKeeper(d.file(keeperName))
+	if err == nil && !again.same(kept) {
+		err = fmt.Errorf("the keeper of data directory %s was changed this moment by another process. Start again", path)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	if v == nil {
+		d.kept = kept
+	}
+	return d, d.open(ctx, passphrase)
+}
+
+// look finds out whose the keys are, and whether that is who was asked for.
+func (d *dataDir) look() (*keeperFile, error) {
+	kept, err := readKeeper(d.file(keeperName))
+	if err != nil {
+		return nil, err
+	}
+	_, err = os.Stat(d.file(mainDB))
+	d.fresh = errors.Is(err, fs.ErrNotExist)
+	_, err = os.Stat(d.keyPath)
+	d.keyed = err == nil
+	switch {
+	case kept != nil && kept.Keeper == vaultName && d.vault == nil:
+		return nil, misuse("the keys of data directory %s are in Vault, at %s. Give -vault-address and how to log in there, or another directory with -data.", d.path, kept.Address)
+	case kept != nil && kept.Keeper == vaultName:
+		return kept, d.vault.flags.differs(*kept.Place)
+	case d.vault != nil && (kept != nil || !d.fresh):
+		return nil, misuse("%s: the keys of data directory %s are in the keyring %s. Move them first, with the same flags: server migrate -data %s …; or start without Vault.",
+			d.vault.flags.as("vault-address"), d.path, d.keyPath, d.path)
+	}
+	return kept, nil
+}
+
+// connect logs in to Vault and makes sure that it is the one that has the keys.
+func (d *dataDir) connect(ctx context.Context, kept *keeperFile) error {
+	var expect hashivault.Identity
+	if kept != nil && kept.Identity != nil {
+		expect = *kept.Identity
+	}
+	client, id, err := d.vault.connect(ctx, expect)
+	if err != nil {
+		return err
+	}
+	at := d.vault.flags.place()
+	d.client, d.keeper, d.store = client, client.Transit(), client.KV()
+	d.kept = &keeperFile{Format: keeperFormat, Keeper: vaultName, Address: d.vault.flags.address, Place: &at, Identity: &id}
+	if kept != nil {
+		d.kept.Key = kept.Key
+	}
+	return nil
 }
 
 // hold takes the lock, so that a second server on the directory is refused.
@@ -84,29 +153,111 @@ func (d *dataDir) hold() error {
 	return err
 }
 
-func (d *dataDir) open(passphrase []byte) error {
-	_, err := os.Stat(filepath.Join(d.path, mainDB))
-	d.fresh = errors.Is(err, fs.ErrNotExist)
-	if _, err := os.Stat(d.keyPath); errors.Is(err, fs.ErrNotExist) && !d.fresh {
+func (d *dataDir) open(ctx context.Context, passphrase []byte) error {
+	if d.vault == nil {
+		if err := d.openKeyring(passphrase, d.fresh && d.kept == nil); err != nil {
+			return err
+		}
+		if d.kept == nil && !d.fresh { // made before there was a key of the files: the keyring wraps each
+			d.files = d.keeper
+			return nil
+		}
+		if d.kept == nil {
+			d.kept = &keeperFile{Format: keeperFormat, Keeper: keyringName}
+		}
+	}
+	key, err := d.fileKey(ctx)
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	if d.files, err = newFileKey(key); err != nil {
+		return d.wrongKey(keeperName)
+	}
+	if d.vault != nil {
+		return d.kept.write(d.file(keeperName)) // the newest state of Vault is what it must at least be from now on
+	}
+	return nil
+}
+
+// openKeyring opens the keyring beside the directory, or makes it.
+func (d *dataDir) openKeyring(passphrase []byte, create bool) error {
+	if !d.keyed && !create {
 		return fmt.Errorf("keyring %s is missing, and what is in %s cannot be opened without it. Put it back from your copy; nothing was changed", d.keyPath, d.path)
 	}
-	d.keys, _, err = local.OpenOrCreate(d.keyPath, passphrase)
+	keys, _, err := local.OpenOrCreate(d.keyPath, passphrase)
 	switch {
 	case errors.Is(err, local.ErrPassphrase):
 		return fmt.Errorf("keyring %s does not open: %s is wrong or missing, or set where none is wanted. Nothing was changed", d.keyPath, passphraseV)
 	case err != nil:
 		return fmt.Errorf("keyring %s: %w. Nothing was changed", d.keyPath, err)
 	}
+	d.keeper, d.store, d.keyed = keys, keys, true
 	return nil
 }
 
-// close lets others have the directory.
-func (d *dataDir) close() error { return d.lock.Close() }
+// fileKey opens the key of the files, or makes it.
+func (d *dataDir) fileKey(ctx context.Context) ([]byte, error) {
+	if len(d.kept.Key) == 0 {
+		key, err := drawFileKey()
+		if err == nil {
+			d.kept.Key, err = d.keeper.Wrap(ctx, key, fileKeyAAD)
+		}
+		if err == nil {
+			err = d.kept.write(d.file(keeperName))
+		}
+		return key, d.troubled(err)
+	}
+	key, err := d.keeper.Unwrap(ctx, d.kept.Key, fileKeyAAD)
+	if errors.Is(err, secrets.ErrTampered) {
+		return nil, d.wrongKey(keeperName)
+	}
+	return key, d.troubled(err)
+}
+
+// troubled puts an error of the keeper into one line.
+func (d *dataDir) troubled(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case d.vault != nil:
+		return troubled(d.vault.flags.address, err)
+	}
+	return fmt.Errorf("keyring %s: %w", d.keyPath, err)
+}
+
+// keeperIs names who keeps the keys.
+func (d *dataDir) keeperIs() string {
+	if d.vault != nil {
+		at := d.vault.flags.place()
+		return fmt.Sprintf("HashiCorp Vault at %s, key %s/%s", d.vault.flags.address, at.Transit, at.Key)
+	}
+	return "keyring " + d.keyPath
+}
+
+// kind is the kind of keeper.
+func (d *dataDir) kind() string {
+	if d.vault != nil {
+		return vaultName
+	}
+	return keyringName
+}
+
+// close gives the token of Vault back, and lets others have the directory.
+func (d *dataDir) close() (err error) {
+	if d.client != nil {
+		err = d.client.Close()
+	}
+	if d.lock != nil {
+		err = errors.Join(err, d.lock.Close())
+	}
+	return err
+}
 
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
 
 // database opens an encrypted database of the directory. Its key is random,
-// made with it, and stands beside it wrapped by the keyring.
+// made with it, and stands beside it wrapped by the key of the files.
 func (d *dataDir) database(ctx context.Context, name string) (*sql.DB, error) {
 	key, err := d.key(ctx, name)
 	if err != nil {
@@ -124,6 +275,9 @@ func (d *dataDir) database(ctx context.Context, name string) (*sql.DB, error) {
 }
 
 func (d *dataDir) wrongKey(name string) error {
+	if d.vault != nil {
+		return fmt.Errorf("the key in Vault does not open %s: it belongs to another data directory, or the file is damaged. Put the right file back; nothing was changed", d.file(name))
+	}
 	return fmt.Errorf("keyring %s does not open %s: it belongs to another data directory, or one of the two is damaged. Put the right keyring back; nothing was changed", d.keyPath, d.file(name))
 }
 
@@ -131,7 +285,7 @@ func (d *dataDir) key(ctx context.Context, name string) ([]byte, error) {
 	path, aad := d.file(name+keySuffix), []byte("database "+name)
 	wrapped, err := os.ReadFile(path)
 	if err == nil {
-		key, err := d.keys.Unwrap(ctx, wrapped, aad)
+		key, err := d.files.Unwrap(ctx, wrapped, aad)
 		if errors.Is(err, secrets.ErrTampered) {
 			return nil, d.wrongKey(name)
 		}
@@ -147,8 +301,8 @@ func (d *dataDir) key(ctx context.Context, name string) ([]byte, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, err
 	}
-	if wrapped, err = d.keys.Wrap(ctx, key, aad); err != nil {
-		return nil, fmt.Errorf("keyring %s: %w", d.keyPath, err)
+	if wrapped, err = d.files.Wrap(ctx, key, aad); err != nil {
+		return nil, d.troubled(err)
 	}
 	return key, writeFile(path, wrapped)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
 	authzstore "github.com/lockkeeper/lockkeeper/authz/gormstore"
@@ -37,10 +38,13 @@ type house struct {
 	hub      *connectors.Hub
 	engine   *lksync.Engine
 	board    *board
+	watch    *watch
 	log      *slog.Logger
 	issuer   *issuer
 	pageCert tls.Certificate
 
+	systems   *systems
+	logins    map[string]string // who logs in to an embedded system with a credential, by its Ref
 	mailboxes []*mailbox
 }
 
@@ -57,7 +61,10 @@ type mailbox struct {
 
 // build opens what the data directory holds and puts the parts together.
 func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *house, err error) {
-	h := &house{dir: d, board: b, log: log}
+	h := &house{dir: d, board: b, log: log, watch: newWatch(d.keeper)}
+	if d.client != nil {
+		h.watch.check = d.client.Check
+	}
 	defer func() {
 		if err != nil {
 			h.close()
@@ -91,10 +98,10 @@ func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *hous
 	if err != nil {
 		return nil, err
 	}
-	if h.safe, err = secrets.New(d.keys, d.keys, sealed, nil); err != nil {
+	if h.safe, err = secrets.New(d.keeper, d.store, sealed, nil); err != nil {
 		return nil, err
 	}
-	states, err := gormstate.New(d.file(statesDir), d.keys)
+	states, err := gormstate.New(d.file(statesDir), d.files)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +128,7 @@ func (h *house) close() {
 // connect hands the credentials of the embedded systems to the safe, as the
 // tenant's administrator, and notes where the systems are.
 func (h *house) connect(ctx context.Context, s *systems) error {
+	h.systems, h.logins = s, map[string]string{}
 	mail, err := dav.Plugin()
 	if err != nil {
 		return err
@@ -150,18 +158,51 @@ func (h *house) connect(ctx context.Context, s *systems) error {
 	return nil
 }
 
-// put stores a password for a user name. The password is cleared.
+// dueAfter is when a password is to be replaced.
+const dueAfter = 90 * 24 * time.Hour
+
+// put stores a password for a user name, as the tenant's administrator, unless
+// the credential was revoked: that is for a person to take back. The password is
+// cleared.
 func (h *house) put(ctx context.Context, owner authz.Resource, name, user string, password []byte) (secrets.Ref, error) {
 	ref, err := secrets.NewRef(owner, name)
 	if err != nil {
 		return ref, err
 	}
-	g, err := h.az.Authorize(ctx, authz.Request{Principal: h.persona("tenant-admin").Principal,
-		Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
+	h.logins[ref.String()] = user
+	grant := func(permission string) (authz.Grant, error) {
+		return h.az.Authorize(ctx, authz.Request{Principal: h.persona("tenant-admin").Principal, Permission: authz.MustPermission(permission), Resource: ref.Resource()})
+	}
+	g, err := grant("secrets.describe")
 	if err != nil {
 		return ref, err
 	}
-	return ref, h.safe.Put(ctx, g, ref, password, secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Basic, Username: user}})
+	switch x, err := h.safe.Describe(ctx, g, ref); {
+	case errors.Is(err, secrets.ErrNotFound):
+	case err != nil:
+		return ref, err
+	case x.Revoked:
+		clear(password)
+		return ref, nil
+	}
+	if g, err = grant("secrets.write"); err != nil {
+		return ref, err
+	}
+	return ref, h.safe.Put(ctx, g, ref, password, basic(user))
+}
+
+func basic(user string) secrets.PutOptions {
+	return secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Basic, Username: user}, Due: now().Add(dueAfter)}
+}
+
+// replace gives an embedded system and the safe a new password, with a Grant of
+// secrets.write.
+func (h *house) replace(ctx context.Context, g authz.Grant, ref secrets.Ref) error {
+	user, ok := h.logins[ref.String()]
+	if !ok {
+		return secrets.ErrNotFound
+	}
+	return h.systems.replace(user, func(password []byte) error { return h.safe.Put(ctx, g, ref, password, basic(user)) })
 }
 
 // password draws a new password.

@@ -34,6 +34,7 @@ const (
 	roundTimeout = 2 * time.Minute
 	rescueAfter  = 3 * time.Minute // must be longer than a round may take
 	longestWait  = time.Minute     // between tries of a mailbox whose rounds fail
+	pauseWait    = 5 * time.Second // between two looks of a mailbox whether there are keys again
 )
 
 // jobs runs the rounds of all mailboxes on River: one job each, which snoozes
@@ -135,6 +136,13 @@ func (j *jobs) hurry(ctx context.Context, mailbox string) {
 	_, _ = j.client.JobRetry(ctx, j.ids[mailbox]) // no loss: the job comes up by itself
 }
 
+// hurryAll makes the jobs of all mailboxes run now.
+func (j *jobs) hurryAll(ctx context.Context) {
+	for id := range j.ids {
+		j.hurry(ctx, id)
+	}
+}
+
 func (j *jobs) wanted(ctx context.Context, mailbox string) (n int64, err error) {
 	err = j.db.QueryRowContext(ctx, `SELECT count FROM wanted WHERE mailbox = ?`, mailbox).Scan(&n)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -159,15 +167,22 @@ func (w *roundWorker) Work(ctx context.Context, job *river.Job[roundArgs]) error
 	if m == nil {
 		return river.JobCancel(fmt.Errorf("mailbox %q is not known", job.Args.Mailbox))
 	}
+	if is := w.h.watch.read(); !is.Ready() {
+		return w.pause(m, is)
+	}
 	before, err := w.j.wanted(ctx, m.ID)
 	if err != nil {
 		return err
 	}
-	if _, err := w.h.round(ctx, m); err != nil && ctx.Err() == nil {
-		w.h.log.Warn("round failed", "mailbox", m.ID, "error", err)
-	}
+	_, err = w.h.round(ctx, m)
 	if ctx.Err() != nil {
 		return river.JobSnooze(0)
+	}
+	if err != nil {
+		if is := w.h.watch.look(ctx); !is.Ready() { // that is why
+			return w.pause(m, is)
+		}
+		w.h.log.Warn("round failed", "mailbox", m.ID, "error", err)
 	}
 	wait := w.interval
 	for range w.h.board.read(m.ID).Failures {
@@ -178,6 +193,14 @@ func (w *roundWorker) Work(ctx context.Context, job *river.Job[roundArgs]) error
 	}
 	w.h.board.due(m.ID, now().Add(wait))
 	return river.JobSnooze(wait)
+}
+
+// pause puts a mailbox off while there are no keys. When they are back every
+// mailbox is hurried, and otherwise looks again by itself.
+func (w *roundWorker) pause(m *mailbox, is keeperState) error {
+	w.h.board.paused(m.ID, fmt.Sprintf("%s: there are no keys, %s. It goes on by itself.", is.Code, is.Detail))
+	w.h.board.due(m.ID, now().Add(pauseWait))
+	return river.JobSnooze(pauseWait)
 }
 
 // atLeast passes records of a level and above.

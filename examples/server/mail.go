@@ -22,10 +22,10 @@ import (
 // card and each appointment in a file.
 type mailServer struct{ *davtest.Server }
 
-func openMailServer(dir string, passwords map[string][]byte) (*mailServer, error) {
+func openMailServer(dir string, passwords map[string]string) (*mailServer, error) {
 	users := map[string]string{}
-	for u, p := range passwords {
-		users[u] = string(p)
+	for _, u := range demo.Users() {
+		users[u.ID] = passwords[u.ID]
 	}
 	s, err := davtest.New(&davtest.Options{Users: users, Dir: dir, Clock: now})
 	if err != nil {

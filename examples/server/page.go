@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/secrets"
 )
 
 //go:embed web
@@ -36,7 +37,7 @@ func newPage(h *house, j *jobs) (http.Handler, error) {
 		return nil, err
 	}
 	for _, n := range names {
-		t, err := template.New("layout.html").Funcs(template.FuncMap{"ago": ago, "in": in, "clock": clock, "count": count}).ParseFS(web, "web/layout.html", n)
+		t, err := template.New("layout.html").Funcs(template.FuncMap{"ago": ago, "in": in, "age": age, "clock": clock, "count": count}).ParseFS(web, "web/layout.html", n)
 		if err != nil {
 			return nil, fmt.Errorf("page: %w", err)
 		}
@@ -96,12 +97,13 @@ type frame struct {
 	Personas []persona
 	Refresh  bool // the page asks for itself again every few seconds
 	Live     bool // the page can be kept up to date that way
+	Keeper   keeperState
 	Data     any
 }
 
 // show renders a page, whole or not at all.
 func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name, title string, live bool, data any) {
-	f := frame{Title: title, Here: r.URL.Path, Persona: p.persona(r), Personas: p.h.personas, Live: live, Data: data}
+	f := frame{Title: title, Here: r.URL.Path, Persona: p.persona(r), Personas: p.h.personas, Live: live, Keeper: p.h.watch.read(), Data: data}
 	f.Refresh = live && r.URL.Query().Get("live") == "1"
 	var b bytes.Buffer
 	if err := p.templates[name].Execute(&b, f); err != nil {
@@ -121,6 +123,12 @@ func (p *page) problem(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &denied):
 		p.show(w, r, http.StatusForbidden, "page_problem.html", "Not yours to see", false, problemData{Refused: refusalOf(err)})
+	case errors.Is(err, secrets.ErrNotFound):
+		http.NotFound(w, r)
+	case errors.Is(err, secrets.ErrConflict):
+		p.show(w, r, http.StatusConflict, "page_problem.html", "Somebody was faster", false, problemData{Text: "It was changed by somebody else meanwhile, and nothing of yours was done. Look at it again."})
+	case errors.Is(err, secrets.ErrKeeper):
+		p.show(w, r, http.StatusServiceUnavailable, "page_problem.html", "There are no keys now", false, problemData{Text: "Who keeps the keys cannot be reached, so nothing was done. Try again when it is back."})
 	case errors.Is(err, context.Canceled):
 	default:
 		p.show(w, r, http.StatusBadGateway, "page_problem.html", "That did not work", false, problemData{Text: err.Error()})
@@ -199,9 +207,14 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d s", int(d.Seconds()))
 	case d < time.Hour:
 		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
-	return fmt.Sprintf("%d h", int(d.Hours()))
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
+
+// age says how old something is.
+func age(t time.Time) string { return span(now().Sub(t)) }
 
 func clock(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") }
 

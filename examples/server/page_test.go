@@ -82,7 +82,7 @@ func personas(t *testing.T, s *served) {
 
 func guards(t *testing.T, s *served) {
 	b := s.as("user")
-	for _, path := range []string{"/", "/mailboxes/ana", "/access", "/systems", "/style.css", "/nowhere"} {
+	for _, path := range []string{"/", "/mailboxes/ana", "/access", "/credentials", "/healthz", "/systems", "/style.css", "/nowhere"} {
 		req, err := http.NewRequest(http.MethodGet, s.url+path, nil)
 		require.NoError(t, err)
 		resp, err := b.c.Do(req)

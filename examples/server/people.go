@@ -26,6 +26,7 @@ type persona struct {
 type nodes struct {
 	all, tenant, crm authz.Resource
 	worker           authz.Principal
+	mover            authz.Principal // whoever runs migrate, with the keyring in hand
 	personas         []persona
 }
 
@@ -50,12 +51,16 @@ func newNodes() (n nodes, err error) {
 	if n.worker, err = authz.Service("sync-worker"); err != nil {
 		return n, err
 	}
+	if n.mover, err = authz.Service("migration"); err != nil {
+		return n, err
+	}
 	for _, p := range []persona{
 		{ID: "user", Label: "Ana, a user", About: "sees her own mailbox and what the CRM holds for her"},
 		{ID: "tenant-admin", Label: "Tara, tenant administrator", About: "runs the tenant: people, connections, credentials; no content"},
 		{ID: "support", Label: "Sam, Support", About: "helps when something does not sync; no names, no secrets"},
 		{ID: "sales", Label: "Sol, Sales", About: "sees that it works"},
 		{ID: "customer-success", Label: "Cleo, Customer Success", About: "sees how well it works"},
+		{ID: "custodian", Label: "Kit, custodian of the keys", About: "makes keys new; gives no rights and sees no content"},
 		{ID: "administration", Label: "Ada, Administration", About: "manages tenants and roles; no content"},
 	} {
 		subject := p.ID
@@ -102,6 +107,7 @@ func (n nodes) seed() ([]authz.Authorization, []authz.Membership, error) {
 	}
 	give(n.worker, "sync-worker", n.tenant)
 	give(connections, "connection", n.tenant)
+	give(n.mover, "custodian", n.all)
 	for _, p := range n.personas {
 		switch p.ID {
 		case "user":

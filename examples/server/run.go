@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/examples/server/demo"
@@ -26,16 +27,10 @@ const (
 
 // run is the whole program with nothing of the process in it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) int {
-	c, err := parse(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitDone
-	}
-	if err == nil {
-		err = start(ctx, c, stdout, stderr, getenv)
-	}
+	err := command(ctx, args, stdout, stderr, getenv)
 	var misused wrongUse
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitDone
 	case errors.As(err, &misused):
 		fmt.Fprintln(stderr, "server:", misused)
@@ -46,6 +41,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	}
 	fmt.Fprintf(stderr, "server: %v.\n", err)
 	return exitUnavailable
+}
+
+// command runs the command that is asked for: the server, if none is.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) error {
+	c, err := parse(args, stdout, getenv)
+	if err != nil {
+		return err
+	}
+	return start(ctx, c, stdout, stderr, getenv)
 }
 
 // start builds everything from a configuration, works, and takes it down again
@@ -61,7 +65,7 @@ func start(ctx context.Context, c config, stdout, stderr io.Writer, getenv func(
 		listener = l
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	d, err := openDataDir(c.data, []byte(getenv(passphraseV)))
+	d, err := openDataDir(ctx, c.data, []byte(getenv(passphraseV)), c.vault)
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,17 @@ func serve(ctx context.Context, h *house, s *systems, l net.Listener, interval t
 		return err
 	}
 	defer func() { err = errors.Join(err, j.stop(patienceForRounds)) }()
+	h.watch.told = func(is keeperState) {
+		t.keeper(is)
+		if is.Ready() {
+			j.hurryAll(ctx)
+		}
+	}
+	var watching sync.WaitGroup
+	looking, end := context.WithCancel(ctx)
+	watching.Go(func() { h.watch.run(looking) })
+	defer watching.Wait()
+	defer end()
 
 	page, err := newPage(h, j)
 	if err != nil {
@@ -132,9 +147,9 @@ func serve(ctx context.Context, h *house, s *systems, l net.Listener, interval t
 	case <-ctx.Done():
 	}
 	t.say("Stopping.")
-	end, cancel := context.WithTimeout(context.Background(), patienceForPages)
+	patience, cancel := context.WithTimeout(context.Background(), patienceForPages)
 	defer cancel()
-	if srv.Shutdown(end) != nil {
+	if srv.Shutdown(patience) != nil {
 		_ = srv.Close()
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {

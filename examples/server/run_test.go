@@ -86,7 +86,7 @@ func TestDataDirectoryThatCannotBeUsed(t *testing.T) {
 	})
 	t.Run("in use", func(t *testing.T) {
 		path := newData(t)
-		d, err := openDataDir(path, nil)
+		d, err := openDataDir(t.Context(), path, nil, nil)
 		require.NoError(t, err)
 		before := list(t, path)
 		code, _, words := runOnce(t, "-data", path, "-once")
@@ -122,7 +122,7 @@ func TestWrongKeyDamagesNothing(t *testing.T) {
 	right := content(t, data+keySuffix)
 
 	other := newData(t)
-	d, err := openDataDir(other, nil)
+	d, err := openDataDir(t.Context(), other, nil, nil)
 	require.NoError(t, err)
 	require.NoError(t, d.close())
 	require.NoError(t, os.WriteFile(data+keySuffix, []byte(content(t, other+keySuffix)), 0o600))
@@ -139,7 +139,9 @@ func TestWrongKeyDamagesNothing(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(data+keySuffix, []byte(right), 0o600))
 	var out, errs output
-	passphrase := func(string) string { return "one that nobody set" }
+	passphrase := func(name string) string {
+		return map[string]string{passphraseV: "one that nobody set"}[name]
+	}
 	assert.Equal(t, exitUnavailable, run(t.Context(), []string{"-data", data, "-once"}, &out, &errs, passphrase))
 	assert.Contains(t, errs.String(), passphraseV)
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,15 +28,19 @@ type systems struct {
 	roots *x509.CertPool
 
 	crm             *c4ctest.Server
+	crmDoor         *door
 	crmUser         string
-	crmPassword     []byte
+	crmPassword     []byte // handed over to the safe, which clears it
 	visitorPassword []byte // of the person at the terminal
 	crmURL          string
 
 	mail      *mailServer
-	passwords map[string][]byte // of each mailbox
+	mailDoor  *door
+	passwords map[string][]byte // of each mailbox, as crmPassword
 	mailURL   string
 	imported  string // what an import found, in words
+
+	replacing sync.Mutex // one password is replaced at a time
 
 	servers []*http.Server
 	done    sync.WaitGroup
@@ -55,23 +60,36 @@ func startSystems(ctx context.Context, dir string, ca *issuer, imports string) (
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%s cannot be made: %w", dir, plain(err))
 	}
-	if s.crmPassword, err = password(); err != nil {
-		return nil, err
-	}
-	if s.visitorPassword, err = password(); err != nil {
-		return nil, err
-	}
-	for _, u := range demo.Users() {
-		if s.passwords[u.ID], err = password(); err != nil {
+	inner := map[string]string{}
+	for _, user := range s.logins() {
+		p, err := password()
+		if err != nil {
 			return nil, err
 		}
+		inner[user] = string(p)
 	}
 	s.crm = c4ctest.New(&c4ctest.Options{Users: map[string]c4ctest.User{
-		s.crmUser: {Password: string(s.crmPassword)},
-		visitor:   {Password: string(s.visitorPassword), Communication: true}, // no CSRF token, so that one curl line is enough
+		s.crmUser: {Password: inner[s.crmUser]},
+		visitor:   {Password: inner[visitor], Communication: true}, // no CSRF token, so that one curl line is enough
 	}})
-	if s.mail, err = openMailServer(filepath.Join(dir, "mail"), s.passwords); err != nil {
+	if s.mail, err = openMailServer(filepath.Join(dir, "mail"), inner); err != nil {
 		return nil, err
+	}
+	s.crmDoor, s.mailDoor = newDoor(s.saving(s.crm.Handler(), s.saveCRM)), newDoor(s.mail.handler())
+	for _, user := range s.logins() {
+		p, err := password()
+		if err != nil {
+			return nil, err
+		}
+		s.door(user).know(user, inner[user], string(p))
+		switch user {
+		case s.crmUser:
+			s.crmPassword = p
+		case visitor:
+			s.visitorPassword = p
+		default:
+			s.passwords[user] = p
+		}
 	}
 	defer func() {
 		if err != nil {
@@ -93,14 +111,52 @@ func startSystems(ctx context.Context, dir string, ca *issuer, imports string) (
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, crmFile), err)
 		}
 	}
-	if s.crmURL, err = s.serve(ca, s.saving(s.crm.Handler(), s.saveCRM)); err != nil {
+	if s.crmURL, err = s.serve(ca, s.crmDoor); err != nil {
 		return nil, err
 	}
 	s.crmURL += c4ctest.Path
-	if s.mailURL, err = s.serve(ca, s.mail.handler()); err != nil {
+	if s.mailURL, err = s.serve(ca, s.mailDoor); err != nil {
 		return nil, err
 	}
-	return s, s.netrc()
+	first := demo.Users()[0].ID
+	return s, errors.Join(s.netrc("crm", visitor, s.visitorPassword), s.netrc("mailbox", first, s.passwords[first]))
+}
+
+// logins are all who log in to one of the systems.
+func (s *systems) logins() []string {
+	out := []string{s.crmUser, visitor}
+	for _, u := range demo.Users() {
+		out = append(out, u.ID)
+	}
+	return out
+}
+
+// door is the door of the system that a user logs in to.
+func (s *systems) door(user string) *door {
+	if user == s.crmUser || user == visitor {
+		return s.crmDoor
+	}
+	return s.mailDoor
+}
+
+// replace gives a user of a system another password: put stores it, and the old
+// one opens until that is done.
+func (s *systems) replace(user string, put func(password []byte) error) error {
+	s.replacing.Lock()
+	defer s.replacing.Unlock()
+	p, err := password()
+	if err != nil {
+		return err
+	}
+	d, line := s.door(user), bytes.Clone(p)
+	defer clear(line)
+	d.offer(user, string(p))
+	err = put(p)
+	d.settle(user, err == nil)
+	if err == nil && user == demo.Users()[0].ID {
+		err = s.netrc("mailbox", user, line)
+	}
+	return err
 }
 
 // fill puts a new world into both systems and saves it.
@@ -177,17 +233,10 @@ func (s *systems) stop() {
 	s.done.Wait()
 }
 
-// netrc writes the logins of a person in both systems where curl finds them, so
-// that they need not be typed or shown.
-func (s *systems) netrc() error {
-	line := func(user string, password []byte) []byte {
-		return fmt.Appendf(nil, "machine 127.0.0.1 login %s password %s\n", user, password)
-	}
-	if err := writeFile(filepath.Join(s.dir, "crm.netrc"), line(visitor, s.visitorPassword)); err != nil {
-		return err
-	}
-	first := demo.Users()[0].ID
-	return writeFile(filepath.Join(s.dir, "mailbox.netrc"), line(first, s.passwords[first]))
+// netrc writes a person's login in a system where curl finds it, so that it need
+// not be typed or shown.
+func (s *systems) netrc(system, user string, password []byte) error {
+	return writeFile(filepath.Join(s.dir, system+".netrc"), fmt.Appendf(nil, "machine 127.0.0.1 login %s password %s\n", user, password))
 }
 
 // discard swallows what a server says of broken connections.

@@ -41,9 +41,15 @@ func (t *terminal) welcome(h *house, s *systems, page net.Addr) {
 	ca, first := h.dir.file(authority), demo.Users()[0].ID
 	t.print("Page:      https://localhost:%s   (its certificate is from %s)", port, ca)
 	t.print("Data:      %s", h.dir.path)
-	if h.dir.fresh {
+	switch {
+	case h.dir.vault != nil:
+		t.print("Keys:      %s", h.dir.keeperIs())
+		if h.dir.keyed {
+			t.print("           %s opens them as well: remove it, and its copies, when no backup from before Vault counts any more", h.dir.keyPath)
+		}
+	case h.dir.fresh:
 		t.print("Keyring:   %s   (new: without it the data cannot be opened; keep a copy)", h.dir.keyPath)
-	} else {
+	default:
 		t.print("Keyring:   %s", h.dir.keyPath)
 	}
 	crm := fmt.Sprintf("curl -s --cacert %s --netrc-file %s", quote(ca), quote(filepath.Join(s.dir, "crm.netrc")))
@@ -110,6 +116,15 @@ func (t *terminal) round(user string, l line) {
 	if new && len(t.first) == users() {
 		t.print("First complete sync after %s. Syncing on; stop with Ctrl-C.", now().Sub(t.began).Round(10*time.Millisecond))
 	}
+}
+
+// keeper reports that the keeper of the keys went away or is back.
+func (t *terminal) keeper(is keeperState) {
+	if is.Ready() {
+		t.say("%s  The keys are back; sync goes on.", is.Seen.Format(time.TimeOnly))
+		return
+	}
+	t.say("%s  %s: there are no keys, Vault is %s: %s. Sync pauses until they are back.", is.Seen.Format(time.TimeOnly), is.Code, is.State, is.Detail)
 }
 
 func kind(r lksync.Report, k connectors.Kind) lksync.KindReport {
