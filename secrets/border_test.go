@@ -89,6 +89,7 @@ var allowed = map[string]string{
 	"secrets.Safe.Export":       "takes a public key, and writes what is sealed to it",
 	"secrets.Safe.ImportExport": "is given the private key by its holder, and reads with it",
 
+	"connectors.Attacher.Attach": "the content of an attachment, which is the user's", "connectors.Conn.Attach": "the same, from the caller",
 	"connectors.Call.Client": "the client of HTTPClient, until the verb returns",
 	"connectors.Call.Dial":   "the connection of DialIMAP, until the verb returns",
 }

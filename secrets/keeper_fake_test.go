@@ -7,6 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -56,8 +57,11 @@ func (k *plainKeeper) Rotate(context.Context) (uint32, error) {
 func (k *plainKeeper) Retire(_ context.Context, before uint32) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if before > k.newest {
+		return errors.New("the newest stays")
+	}
 	for v := range k.roots {
-		if v < before && v < k.newest {
+		if v < before {
 			delete(k.roots, v)
 		}
 	}

@@ -165,14 +165,15 @@ func orNotFound(err error) error {
 
 // RotateRoot makes the root key new, with a Grant of secrets.rotate on the node
 // tenants, and returns its version. Tenants' keys stay under the old one until
-// RewrapTenantKeys. A Keeper that is no Rotator is ErrUnable.
+// RewrapTenantKeys. A Keeper that is no Rotator is ErrUnable: there, MoveKeys to a
+// Keeper with another root key does the same.
 func (s *Safe) RotateRoot(ctx context.Context, g authz.Grant) (uint32, error) {
-	if err := s.must(ctx, g, "secrets.rotate", everyTenant(), "rotate-root"); err != nil {
+	r, err := s.rotator("rotate root")
+	if err != nil {
 		return 0, err
 	}
-	r, ok := s.keys.keeper.(Rotator)
-	if !ok {
-		return 0, fmt.Errorf("secrets: rotate root: %w", ErrUnable)
+	if err := s.must(ctx, g, "secrets.rotate", everyTenant(), "rotate-root"); err != nil {
+		return 0, err
 	}
 	v, err := r.Rotate(ctx)
 	if err != nil {
@@ -181,13 +182,26 @@ func (s *Safe) RotateRoot(ctx context.Context, g authz.Grant) (uint32, error) {
 	return v, nil
 }
 
+// rotator is the Keeper, if it is able to. It is looked at before anything is
+// recorded as about to be done.
+func (s *Safe) rotator(what string) (Rotator, error) {
+	if s == nil {
+		return nil, fmt.Errorf("secrets: %s: nothing named: %w", what, authz.ErrDenied)
+	}
+	r, ok := s.keys.keeper.(Rotator)
+	if !ok {
+		return nil, fmt.Errorf("secrets: %s: %w rotate its root key: make one with another root key, and MoveKeys there", what, ErrUnable)
+	}
+	return r, nil
+}
+
 // RetireRoot gives up the versions of the root key before the given one, with a
 // Grant of secrets.rotate on the node tenants. It wraps every tenant's key anew
 // first; unless that succeeds for all of them nothing is given up.
 func (s *Safe) RetireRoot(ctx context.Context, g authz.Grant, before uint32) error {
-	r, ok := s.keys.keeper.(Rotator)
-	if !ok && s != nil {
-		return fmt.Errorf("secrets: retire root: %w", ErrUnable)
+	r, err := s.rotator("retire root")
+	if err != nil {
+		return err
 	}
 	p, err := s.RewrapTenantKeys(ctx, g, nil)
 	if err != nil {

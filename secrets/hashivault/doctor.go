@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
 
@@ -148,7 +150,11 @@ func plain(err error) string {
 }
 
 func (d *doctor) all() {
-	if !d.reach() || !d.token() {
+	if !d.reach() {
+		return
+	}
+	d.wake()
+	if !d.token() {
 		return
 	}
 	d.policy()
@@ -178,6 +184,18 @@ func (d *doctor) reach() bool {
 		d.find(FindNamespace, true, "this Vault has no namespaces and ignores the one that is configured, "+d.cfg.Namespace, "leave the namespace out, or give the address of the Vault Enterprise that has it")
 	}
 	return true
+}
+
+// wake waits, a second at most, until the Client no longer goes by what it knew
+// of a moment ago: Vault has just answered.
+func (d *doctor) wake() {
+	for end := time.Now().Add(2 * pause); d.c.breaker.State() == gobreaker.StateOpen && time.Now().Before(end); {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-d.ctx.Done():
+			return
+		}
+	}
 }
 
 // failed turns an error into a finding.

@@ -116,13 +116,21 @@ func (k *known) was() bool {
 	return k.seen
 }
 
-// cluster asks for the id of the cluster. It needs no token.
+// cluster asks for the id of the cluster. It needs no token. That Vault is sealed
+// or gone is remembered: whoever asks next need not wait for it.
 func (c *Client) cluster(ctx context.Context) (string, error) {
-	h, err := c.health(ctx)
-	if err != nil {
-		return "", err
+	var h health
+	_, err := c.breaker.Execute(func() (answer, error) {
+		var err error
+		if h, err = c.health(ctx); err != nil && ctx.Err() != nil {
+			err = &gaveUp{"recognise Vault", ctx.Err()}
+		}
+		return answer{}, err
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return "", c.verdict("recognise Vault")
 	}
-	return h.Cluster, nil
+	return h.Cluster, err
 }
 
 // verify makes sure that this is the Vault that was expected and seen before. It

@@ -48,6 +48,8 @@ var (
 	_ secrets.Keeper      = (*Keyring)(nil)
 	_ secrets.KeyStore    = (*Keyring)(nil)
 	_ secrets.KeyImporter = (*Keyring)(nil)
+	_ secrets.Rewrapper   = (*Keyring)(nil)
+	_ secrets.Rotator     = (*Keyring)(nil)
 )
 
 // Keyring implements secrets.Keeper and secrets.KeyStore. Safe for concurrent
@@ -62,9 +64,11 @@ type Keyring struct {
 
 // content is what a Keyring knows.
 type content struct {
-	file file
-	seen os.FileInfo // of the file when it was read
-	root [32]byte
+	file  file
+	seen  os.FileInfo // of the file when it was read
+	lock  cipher.AEAD // of the passphrase, which seals the root; nil: none
+	root  [32]byte    // the newest
+	older map[uint32][32]byte
 }
 
 func newKeyring(path string, c *content) *Keyring {
@@ -87,8 +91,10 @@ type file struct {
 	Generation uint64              `json:"generation"` // counts writes
 	KDF        *kdf                `json:"kdf,omitempty"`
 	Root       []byte              `json:"root"`
-	Keys       map[string][]stored `json:"keys,omitempty"` // by tenant
-	Check      []byte              `json:"check"`          // HMAC of all above under a key derived from the root
+	Version    uint32              `json:"version,omitempty"` // of the root; not there: 1
+	Older      []older             `json:"older,omitempty"`   // roots that still open what they wrapped, sealed by the newest
+	Keys       map[string][]stored `json:"keys,omitempty"`    // by tenant
+	Check      []byte              `json:"check"`             // HMAC of all above under a key derived from the root
 }
 
 // encode writes the file in its one form, with the given check.
@@ -135,8 +141,16 @@ type kdf struct {
 	Threads uint8  `json:"threads"`
 }
 
+// older is a root before the newest.
+type older struct {
+	Version uint32 `json:"version"`
+	Root    []byte `json:"root"`
+}
+
 const (
 	format     = "lockkeeper keyring 1"
+	format2    = "lockkeeper keyring 2" // the root was rotated
+	olderLabel = "lockkeeper keyring older v1"
 	wrapLabel  = "lockkeeper keyring wrap v1"
 	checkLabel = "lockkeeper keyring check v1"
 	maxFile    = 64 << 20
@@ -145,7 +159,7 @@ const (
 // Create makes a new keyring file, readable by its owner only. A passphrase
 // seals the root key; without one the file itself is the key. It is an error
 // if the file exists.
-func Create(path string, passphrase []byte) (*Keyring, error) {
+func Create(path string, passphrase []byte) (_ *Keyring, err error) {
 	c := &content{file: file{Format: format, Keys: map[string][]stored{}}}
 	k := newKeyring(path, c)
 	if _, err := rand.Read(c.root[:]); err != nil {
@@ -158,11 +172,10 @@ func Create(path string, passphrase []byte) (*Keyring, error) {
 			return nil, fmt.Errorf("local: create: %w", err)
 		}
 		c.file.KDF = p
-		a, err := p.aead(passphrase)
-		if err != nil {
+		if c.lock, err = p.aead(passphrase); err != nil {
 			return nil, fmt.Errorf("local: create: %w", err)
 		}
-		c.file.Root = a.Seal(nil, nil, c.root[:], []byte(format))
+		c.file.Root = c.lock.Seal(nil, nil, c.root[:], []byte(format))
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -172,7 +185,7 @@ func Create(path string, passphrase []byte) (*Keyring, error) {
 		return nil, fmt.Errorf("local: create: %w", err)
 	}
 	c.file.Generation = 1
-	if err := k.write(c.file); err != nil {
+	if err := k.write(c.file, &c.root); err != nil {
 		_ = os.Remove(path)
 		return nil, err
 	}
@@ -192,27 +205,15 @@ func Open(path string, passphrase []byte) (*Keyring, error) {
 	if c.file, c.seen, err = read(path); err != nil {
 		return nil, err
 	}
-	switch {
-	case c.file.KDF == nil && len(passphrase) > 0, c.file.KDF != nil && len(passphrase) == 0:
+	if (c.file.KDF == nil) != (len(passphrase) == 0) {
 		return nil, ErrPassphrase
-	case c.file.KDF == nil:
-		if len(c.file.Root) != 32 {
-			return nil, ErrDamaged
-		}
-		c.root = [32]byte(c.file.Root)
-	default:
-		a, err := c.file.KDF.aead(passphrase)
-		if err != nil {
+	}
+	if c.file.KDF != nil {
+		if c.lock, err = c.file.KDF.aead(passphrase); err != nil {
 			return nil, err
 		}
-		root, err := a.Open(nil, nil, c.file.Root, []byte(format))
-		if err != nil || len(root) != 32 {
-			return nil, ErrPassphrase
-		}
-		c.root = [32]byte(root)
-		clear(root)
 	}
-	if err := c.file.intact(&c.root); err != nil {
+	if c.root, c.older, err = c.file.unlock(c.lock); err != nil {
 		return nil, err
 	}
 	return newKeyring(path, c), nil
@@ -248,8 +249,16 @@ func read(path string) (file, os.FileInfo, error) {
 	}
 	defer clear(b)
 	var f file
-	if len(b) > maxFile || json.Unmarshal(b, &f) != nil || f.Format != format || f.Generation == 0 {
+	if len(b) > maxFile || json.Unmarshal(b, &f) != nil || f.Generation == 0 {
 		return fail(ErrDamaged)
+	}
+	if rotated := f.Version > 1; f.Format != format && f.Format != format2 || rotated != (f.Format == format2) || f.Version == 1 || !rotated && len(f.Older) > 0 {
+		return fail(ErrDamaged)
+	}
+	for i, o := range f.Older {
+		if o.Version == 0 || o.Version >= f.Version || i > 0 && o.Version != f.Older[i-1].Version+1 {
+			return fail(ErrDamaged)
+		}
 	}
 	again, err := f.encode(f.Check)
 	if err != nil || !bytes.Equal(b, again) {
@@ -270,8 +279,8 @@ func read(path string) (file, os.FileInfo, error) {
 }
 
 // write replaces the file as a whole: a crash leaves the old or the new one.
-func (k *Keyring) write(f file) error {
-	check, err := f.sum(&k.in().root)
+func (k *Keyring) write(f file, root *[32]byte) error {
+	check, err := f.sum(root)
 	if err != nil {
 		return fmt.Errorf("local: write: %w", err)
 	}
@@ -303,36 +312,6 @@ func (k *Keyring) write(f file) error {
 		return fmt.Errorf("local: write: %w", err)
 	}
 	return nil
-}
-
-// Wrap implements secrets.Keeper.
-func (k *Keyring) Wrap(_ context.Context, key, aad []byte) ([]byte, error) {
-	a, err := k.aead()
-	if err != nil {
-		return nil, err
-	}
-	return a.Seal(nil, nil, key, aad), nil
-}
-
-// Unwrap implements secrets.Keeper.
-func (k *Keyring) Unwrap(_ context.Context, wrapped, aad []byte) ([]byte, error) {
-	a, err := k.aead()
-	if err != nil {
-		return nil, err
-	}
-	out, err := a.Open(nil, nil, wrapped, aad)
-	if err != nil {
-		return nil, secrets.ErrTampered
-	}
-	return out, nil
-}
-
-func (k *Keyring) aead() (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, k.in().root[:], wrapLabel, 32)
-	if err != nil {
-		return nil, fmt.Errorf("local: derive: %w", err)
-	}
-	return gcm(key)
 }
 
 func (p *kdf) aead(passphrase []byte) (cipher.AEAD, error) {
@@ -500,18 +479,31 @@ func (k *Keyring) look() error {
 	switch {
 	case err != nil:
 		return err
-	case string(f.Root) != string(c.file.Root) || f.Generation < c.file.Generation:
-		return ErrBusy // another keyring, or an old copy, took this one's place
+	case f.Generation < c.file.Generation:
+		return ErrBusy // an old copy took this one's place
+	case string(f.Root) == string(c.file.Root):
+		if err := f.intact(&c.root); err != nil {
+			return err
+		}
+		c.file, c.seen, c.older = f, st, f.kept(c.older)
+		return nil
 	}
-	if err := f.intact(&c.root); err != nil {
-		return err
+	root, roots, err := f.unlock(c.lock)
+	if err != nil || roots[c.file.newest()] != c.root {
+		return ErrBusy // another keyring, or this one has rotated since and given up the root that we know
 	}
-	c.file, c.seen = f, st
+	c.file, c.seen, c.root, c.older = f, st, root, roots
 	return nil
 }
 
 // change applies an edit to the newest file.
 func (k *Keyring) change(edit func(*file) error) error {
+	return k.changeUnder(func(f *file) (*[32]byte, error) { return &k.in().root, edit(f) }, func() {})
+}
+
+// changeUnder is change for an edit that says which root the file is under then,
+// and what is to be done once it is written.
+func (k *Keyring) changeUnder(edit func(*file) (*[32]byte, error), written func()) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	unlock, err := lock(k.path + ".lock")
@@ -526,13 +518,15 @@ func (k *Keyring) change(edit func(*file) error) error {
 	}
 	f := c.file
 	f.Keys = maps.Clone(f.Keys)
-	if err := edit(&f); err != nil {
+	root, err := edit(&f)
+	if err != nil {
 		return err
 	}
 	f.Generation++
-	if err := k.write(f); err != nil {
+	if err := k.write(f, root); err != nil {
 		return err
 	}
 	c.file, c.seen = f, nil
+	written()
 	return nil
 }

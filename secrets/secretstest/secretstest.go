@@ -13,8 +13,9 @@ import (
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
 
-// RunKeeper tests a Keeper. Each call of newKeeper returns one with a root key of
-// its own.
+// RunKeeper tests a Keeper: whatever can wrap and unwrap 32 bytes bound to a
+// context, as any key management service can, and each ability that it declares
+// beyond that. Each call of newKeeper returns one with a root key of its own.
 func RunKeeper(t *testing.T, newKeeper func(t *testing.T) secrets.Keeper) {
 	key := bytes.Repeat([]byte{0x5a}, 32)
 	aad := []byte("tenant key of acme, version 1")
@@ -120,6 +121,7 @@ func RunKeeper(t *testing.T, newKeeper func(t *testing.T) secrets.Keeper) {
 			require.NoError(t, err)
 		}
 	})
+	runAbilities(t, newKeeper)
 }
 
 // RunKeyStore tests a KeyStore. Each call of newStore returns an empty one.
