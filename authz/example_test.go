@@ -137,7 +137,7 @@ func ExampleAuthorizer_Edit() {
 	fmt.Println("taken:", live.Covers(read.Permission, home))
 	// Output:
 	// given: <nil>
-	// authz: role:user on tenants/acme/users/ana: user:idp/admin does not hold mailbox.items.delete there and cannot give it: denied
+	// authz: role:user on tenants/acme/users/ana: user:idp/admin does not hold mailbox.attachments.delete there and cannot give it: denied
 	// taken: authz: mailbox.items.read on tenants/acme/users/ana: denied: user:idp/ana holds no role with this permission here or above
 }
 

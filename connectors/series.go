@@ -122,9 +122,8 @@ func normalRules(rules []string) []string {
 func NormalizeRule(rule string) string {
 	freq := ""
 	var parts []string
-	for p := range strings.SplitSeq(strings.ToUpper(rule), ";") {
-		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	for p := range strings.SplitSeq(strings.ToUpper(strings.Join(strings.Fields(rule), "")), ";") {
+		name, value, _ := strings.Cut(p, "=")
 		switch {
 		case name == "FREQ" && freq == "":
 			freq = "FREQ=" + value
@@ -308,45 +307,40 @@ func (a *Appointment) Split(at time.Time) (before, following *Appointment, err e
 	if len(a.Recurrence.Rules) > 1 {
 		return nil, nil, fmt.Errorf("%w: several rules in one series", ErrRule)
 	}
-	count, found := 0, time.Time{}
-	ruled := map[int64]bool{}
-	for _, d := range a.Recurrence.Dates {
-		ruled[d.Unix()] = false
-	}
-	fromRule := 0
-	if err := a.starts(func(t time.Time) bool {
-		if !t.Before(at) {
-			found = t
-			return false
-		}
-		if _, extra := ruled[t.Unix()]; !extra {
-			fromRule++
-		}
-		count++
-		return count <= MaxOccurrences
-	}); err != nil {
+	head, found, err := a.firstFrom(at)
+	if err != nil {
 		return nil, nil, err
 	}
-	switch {
-	case count > MaxOccurrences:
-		return nil, nil, ErrTooMany
-	case count == 0 || found.IsZero():
+	if head == 0 || found.IsZero() {
 		return nil, nil, ErrEmptyPart
 	}
 	before, following = a.clone(), a.clone()
 	following.UID = ""
-	length := a.End.Sub(a.Start)
-	following.Start = found.UTC()
-	following.End = following.Start.Add(length)
-	if a.AllDay {
-		following.End = following.Start.AddDate(0, 0, int(length/(24*time.Hour)))
-	}
-	for i, s := range a.Recurrence.Rules {
-		b, f, err := splitRule(s, fromRule, found, a.AllDay)
+	begin := found
+	if len(a.Recurrence.Rules) > 0 {
+		// The rule counts its weeks and months from the start: that of the
+		// second part is one that the rule gives, not a further date.
+		alone := a.clone()
+		alone.Recurrence.Dates = nil
+		n, next, err := alone.firstFrom(at)
 		if err != nil {
 			return nil, nil, err
 		}
-		before.Recurrence.Rules[i], following.Recurrence.Rules[i] = b, f
+		if next.IsZero() { // the rule has ended; further dates are all that follows
+			following.Recurrence.Rules = nil
+		} else {
+			begin = next
+			before.Recurrence.Rules[0], following.Recurrence.Rules[0], err = splitRule(a.Recurrence.Rules[0], n, begin, a.AllDay)
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	length := a.End.Sub(a.Start)
+	following.Start = begin.UTC()
+	following.End = following.Start.Add(length)
+	if a.AllDay {
+		following.End = following.Start.AddDate(0, 0, int(length/(24*time.Hour)))
 	}
 	early := func(t time.Time) bool { return t.Before(found) }
 	before.Recurrence.Dates = slices.DeleteFunc(before.Recurrence.Dates, func(t time.Time) bool { return !early(t) })
@@ -354,6 +348,23 @@ func (a *Appointment) Split(at time.Time) (before, following *Appointment, err e
 	before.Recurrence.Exceptions = slices.DeleteFunc(before.Recurrence.Exceptions, func(o Occurrence) bool { return !early(o.Original) })
 	following.Recurrence.Exceptions = slices.DeleteFunc(following.Recurrence.Exceptions, func(o Occurrence) bool { return early(o.Original) })
 	return before, following, nil
+}
+
+// firstFrom counts the starts before an instant, and finds the first that is not,
+// zero if there is none.
+func (a *Appointment) firstFrom(at time.Time) (before int, first time.Time, err error) {
+	err = a.starts(func(t time.Time) bool {
+		if !t.Before(at) {
+			first = t
+			return false
+		}
+		before++
+		return before <= MaxOccurrences
+	})
+	if err == nil && before > MaxOccurrences {
+		err = ErrTooMany
+	}
+	return before, first, err
 }
 
 // splitRule divides one rule after n occurrences, before an instant.
@@ -365,11 +376,15 @@ func splitRule(rule string, n int, at time.Time, allDay bool) (before, following
 		switch name {
 		case "COUNT":
 			total, err := strconv.Atoi(value)
-			if err != nil || total <= n {
-				return "", "", ErrEmptyPart
+			if err != nil {
+				return "", "", ErrRule
+			}
+			if n == 0 { // none before: the end below says so
+				tail = append(tail, p)
+				break
 			}
 			counted = true
-			head, tail = append(head, fmt.Sprintf("COUNT=%d", n)), append(tail, fmt.Sprintf("COUNT=%d", total-n))
+			head, tail = append(head, fmt.Sprintf("COUNT=%d", min(n, total))), append(tail, fmt.Sprintf("COUNT=%d", max(total-n, 1)))
 		case "UNTIL":
 			tail = append(tail, p)
 		default:

@@ -33,6 +33,10 @@ func harness(o mem.Options, a connectors.Area) connectortest.Harness {
 					return nil
 				},
 				Remove: func(k connectors.Kind, id string) error { require.True(t, s.Remove(k, id)); return nil },
+				Attach: func(k connectors.Kind, id, name, mediaType string, content []byte) error {
+					require.NotEmpty(t, s.AddFile(k, id, name, mediaType, content))
+					return nil
+				},
 				Expire: s.ExpireCursors,
 			}
 		},
@@ -55,6 +59,10 @@ func TestConformance(t *testing.T) {
 		"able":   {mem.Options{RefuseDups: true}, connectors.Mailbox},
 		"narrow": {mem.Options{Limits: narrow, NoTombs: true, Batch: 1}, connectors.CRM},
 		"keeps":  {mem.Options{NoDelete: true, RefuseDups: true, Batch: 3}, connectors.CRM},
+		"c4c":    {*mem.C4C(), connectors.CRM},
+		"graph":  {*mem.Graph(), connectors.Mailbox},
+		"ews":    {*mem.EWS(), connectors.Mailbox},
+		"google": {*mem.Google(), connectors.Mailbox},
 	} {
 		t.Run(name, func(t *testing.T) { connectortest.Run(t, harness(x.o, x.area)) })
 	}

@@ -106,3 +106,14 @@ func WindowsName(iana string) string {
 	}
 	return tables().windows[iana]
 }
+
+// Names lists the zones of Windows.
+func Names() []string {
+	var out []string
+	for row := range strings.Lines(windowsZones) {
+		if w, _, ok := strings.Cut(row, "="); ok {
+			out = append(out, w)
+		}
+	}
+	return out
+}
