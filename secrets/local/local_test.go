@@ -340,7 +340,15 @@ func FuzzOpen(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	if _, err := k.Rotate(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	rotated, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add(good)
+	f.Add(rotated)
 	f.Add([]byte(`{"format":"lockkeeper keyring 1","generation":1,"root":null,"check":null}`))
 	f.Add([]byte(`{}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

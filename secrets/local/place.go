@@ -51,14 +51,23 @@ func apart(keyring, data string) error {
 	if err != nil {
 		return err
 	}
-	if st, err := os.Stat(place); err != nil || !st.IsDir() {
-		if home != filepath.Dir(place) {
-			return nil
+	with := home == filepath.Dir(place)
+	if isDir(place) { // then all that is below it counts
+		rel, err := filepath.Rel(place, home)
+		if err != nil {
+			return fmt.Errorf("local: place: %w", err)
 		}
-	} else if rel, err := filepath.Rel(place, home); err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		with = rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	}
+	if !with {
 		return nil
 	}
 	return fmt.Errorf("%w: %s is with %s: put it elsewhere, on another disk at best, or say that it may be", ErrTogether, filepath.Base(keyring), filepath.Base(data))
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
 }
 
 // follow resolves links as far as there is something.
