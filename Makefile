@@ -7,12 +7,12 @@ TOOL     = $(GO) tool -modfile=.ci/tools/go.mod
 export LOCKKEEPER_REQUIRE = servers
 FUZZTIME ?= 10s
 
-.PHONY: run test deps build lint vuln unit differential leak e2e fuzz bench tidy
+.PHONY: run test deps build lint vuln unit differential leak sim bugs e2e fuzz bench tidy
 
 run: ## the example server: https://localhost:8443
 	$(GO) run ./examples/server
 
-test: deps build lint vuln unit differential leak ## everything, against real servers
+test: deps build lint vuln unit differential leak sim ## everything, against real servers
 
 deps: ## Debian packages, servers and vendors' clients for tests; the Vault is built once per machine, about ten minutes
 	sh .ci/deps
@@ -43,6 +43,12 @@ differential: ## the index against its reference and against another engine, wit
 
 leak: ## a thousand known secrets through everything that could leak one; with the race detector there are fewer
 	$(GO) test ./secrets -run 'TestNoSecretLeaves' -timeout 20m -v
+
+sim: ## two thousand simulated worlds, two million steps, without the race detector for the sake of numbers
+	$(GO) test ./sync/sim -run 'TestSim$$' -sim.seeds=2000 -timeout 30m -v
+
+bugs: ## deliberate bugs in the engine, which the simulator has to find
+	$(GO) test ./sync/sim -run TestBugsAreFound -sim.bugs -timeout 60m -v
 
 fuzz: ## each fuzz target for FUZZTIME
 	sh .ci/fuzz $(FUZZTIME)

@@ -35,6 +35,11 @@ func chromium(t *testing.T) string {
 func TestPageInABrowser(t *testing.T) {
 	path := chromium(t)
 	s := serving(t)
+	admin := s.as("tenant-admin")
+	s.eventually("all mailboxes to be in sync", func() bool { // a round that ran out of time is repeated
+		_, text := admin.get("/")
+		return strings.Contains(text, "3 of 3 mailboxes in sync")
+	})
 	alloc, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.IgnoreCertErrors, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true))...)

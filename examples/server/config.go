@@ -52,7 +52,7 @@ func parse(args []string, stdout io.Writer, getenv func(string) string) (config,
 	f.DurationVar(&c.interval, "interval", 2*time.Second, "time between two rounds of a mailbox, 1s to 1h")
 	f.BoolVar(&demo, "demo", true, "serve embedded systems and a page without sign-in; there is no other mode yet")
 	v.add(f, getenv)
-	if err := parseFlags(f, args, stdout, "[flags]\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.",
+	if err := parseFlags(f, args, stdout, "[flags]\n       server doctor [flags]     says what is wrong with a Vault\n       server migrate [flags]    moves the keys from the keyring to Vault\n\nSyncs an embedded CRM with three embedded mailboxes and shows how, on a page.",
 		"\nLOCKKEEPER_PASSPHRASE seals the keyring if it is set when the keyring is made, and opens it from then on.\n"); err != nil {
 		return c, err
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/lockkeeper/lockkeeper/secrets"
@@ -56,7 +57,17 @@ func (k *keeperFile) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(b, '\n'))
+	if err := writeFile(path, append(b, '\n')); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path)) // that it was replaced must be on disk before the keyring goes
+	if err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be written: %w", path, plain(err))
+	}
+	return nil
 }
 
 // same reports whether nothing but the newest state of the same Vault differs.

@@ -10,7 +10,10 @@
 // connectors that real systems get, and serves https://localhost:8443. Run it
 // with -h for its flags.
 //
-// Exit codes: 0 stopped or done, 2 wrong use, 7 something that it needs is not
+// "server doctor" says what is wrong with the set-up of a HashiCorp Vault that is
+// to keep the keys, and "server migrate" moves them there from the keyring.
+//
+// Exit codes: 0 stopped or done, 1 doctor found something, 2 wrong use, 7 something that it needs is not
 // there or does not fit (the port, the data directory, the key), 130 interrupted
 // before -once was done.
 package main

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -92,7 +93,8 @@ func (p *page) asset(contentType string) http.HandlerFunc {
 // frame is what every page shows around its own.
 type frame struct {
 	Title    string
-	Here     string // path, where choosing a persona returns to
+	Here     string // path
+	Back     string // where choosing a persona returns to
 	Persona  persona
 	Personas []persona
 	Refresh  bool // the page asks for itself again every few seconds
@@ -103,7 +105,7 @@ type frame struct {
 
 // show renders a page, whole or not at all.
 func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name, title string, live bool, data any) {
-	f := frame{Title: title, Here: r.URL.Path, Persona: p.persona(r), Personas: p.h.personas, Live: live, Keeper: p.h.watch.read(), Data: data}
+	f := frame{Title: title, Here: r.URL.Path, Back: back(r), Persona: p.persona(r), Personas: p.h.personas, Live: live, Keeper: p.h.watch.read(), Data: data}
 	f.Refresh = live && r.URL.Query().Get("live") == "1"
 	var b bytes.Buffer
 	if err := p.templates[name].Execute(&b, f); err != nil {
@@ -114,6 +116,17 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, status int, name, ti
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
+}
+
+// back is the page that shows what a request is about.
+func back(r *http.Request) string {
+	switch ref := r.FormValue("ref"); {
+	case strings.HasPrefix(r.URL.Path, "/credential/"), r.URL.Path == "/credential":
+		return rowOf(secrets.Description{Ref: ref}).Link
+	case strings.HasPrefix(r.URL.Path, "/credentials/"):
+		return "/credentials"
+	}
+	return r.URL.Path
 }
 
 // problem shows a page that says why there is nothing else to see. What is not

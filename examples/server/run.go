@@ -20,6 +20,7 @@ import (
 // Exit codes.
 const (
 	exitDone        = 0
+	exitFound       = 1 // doctor found something
 	exitWrongUse    = 2
 	exitUnavailable = 7
 	exitInterrupted = 130
@@ -32,6 +33,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitDone
+	case errors.Is(err, errFound):
+		return exitFound
 	case errors.As(err, &misused):
 		fmt.Fprintln(stderr, "server:", misused)
 		return exitWrongUse
@@ -45,6 +48,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, getenv fu
 
 // command runs the command that is asked for: the server, if none is.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer, getenv func(string) string) error {
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
+	switch name {
+	case "doctor":
+		d, err := parseDoctor(args[1:], stdout, getenv)
+		if err != nil {
+			return err
+		}
+		return doctor(ctx, d, stdout)
+	case "migrate":
+		m, err := parseMigrate(args[1:], stdout, getenv)
+		if err != nil {
+			return err
+		}
+		return migrate(ctx, m, stdout, stderr, getenv)
+	}
 	c, err := parse(args, stdout, getenv)
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ func TestCredentials(t *testing.T) {
 				assert.Contains(t, list, "keyring "+s.data+keySuffix, c.persona)
 				assert.Contains(t, list, "in 89 days", c.persona)
 			}
+			assert.Contains(t, one, `name="back" value="`+strings.ReplaceAll(credential(anasRef), "&", "&amp;")+`"`, "whoever switches stays here")
 			assert.Equal(t, c.revoke, strings.Contains(one, `action="/credential/revoke"`), c.persona)
 			assert.Equal(t, c.replace, strings.Contains(one, `action="/credential/replace"`), c.persona)
 			assert.Equal(t, c.rotate, strings.Contains(list, `action="/credentials/key"`), c.persona)

@@ -118,6 +118,7 @@ func TestVaultFromTheEnvironment(t *testing.T) {
 	assert.Contains(t, words.String(), "-vault-role-id-file: no such file", "a flag goes before the environment")
 }
 
+// fault: F24
 func TestVaultThatDoesNotDoItsPartAtTheStart(t *testing.T) {
 	s := vaulttest.Start(t, nil)
 	r := newVaultRig(t, s)
@@ -189,6 +190,7 @@ func healthOf(t *testing.T, b *browser) (status int, h struct {
 
 // While Vault is away the page and the health say so and no round begins; when it
 // is back all goes on by itself.
+// fault: F20
 func TestVaultGoesAndComesBack(t *testing.T) {
 	v := vaulttest.Start(t, nil)
 	r := newVaultRig(t, v)

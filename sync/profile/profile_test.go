@@ -404,7 +404,7 @@ func TestReminders(t *testing.T) {
 // Fields cross as they are told to; some get a value where there is none, some
 // are computed.
 //
-// feature: F30
+// feature: F1
 func TestFields(t *testing.T) {
 	p := compile(t, free, `
 kinds:

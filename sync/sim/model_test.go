@@ -35,6 +35,7 @@ type dialect struct {
 	inline     bool // content comes along with changes
 	silentRev  bool // a write does not say the new revision
 	invites    bool // a change of a meeting by anybody mails its attendees
+	shared     bool // its attendees' copies follow a change by a program
 	keeps      map[connectors.Kind]dedupe
 	lag        map[connectors.Kind]time.Duration // how long a write may stay invisible to listings
 	batch      int
@@ -44,10 +45,10 @@ type dialect struct {
 func dialects() []dialect {
 	return []dialect{
 		{name: "c4c", area: connectors.CRM, overlap: true, inline: true, batch: 20, keeps: map[connectors.Kind]dedupe{kc: refuses, ka: refuses}},
-		{name: "graph", area: connectors.Mailbox, tombstones: true, window: true, invites: true, batch: 20,
+		{name: "graph", area: connectors.Mailbox, tombstones: true, window: true, invites: true, shared: true, batch: 20,
 			keeps: map[connectors.Kind]dedupe{ka: refuses}, lag: map[connectors.Kind]time.Duration{kc: 5 * time.Second, ka: 5 * time.Second}},
 		{name: "ews", area: connectors.Mailbox, tombstones: true, batch: 50},
-		{name: "google", area: connectors.Mailbox, tombstones: true, inline: true, batch: 50,
+		{name: "google", area: connectors.Mailbox, tombstones: true, inline: true, shared: true, batch: 50,
 			keeps: map[connectors.Kind]dedupe{ka: forever}, lag: map[connectors.Kind]time.Duration{kc: 2 * time.Minute}},
 		{name: "dav", area: connectors.Mailbox, tombstones: true, silentRev: true, batch: 50,
 			keeps: map[connectors.Kind]dedupe{kc: refuses, ka: refuses}},
@@ -379,6 +380,7 @@ func (d driver) byLog(k connectors.Kind, cursor string, limit int, replay bool) 
 	for end < len(s.log) && (s.w.resting || !s.log[end].visible.After(s.w.now)) {
 		end++
 	}
+	s.w.active = s.w.active || end < len(s.log) // something is not visible yet
 	for ; pos < end && len(p.Changes) < limit; pos++ {
 		e := s.log[pos]
 		if e.k != k || e.it.at != pos && e.it.at < end { // a later entry tells the same
@@ -576,6 +578,13 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 		it.rec = r
 		d.s.put(it, old)
 		it.written = it.rec.Rev
+		if it.org && it.what.meeting && !d.s.crm() {
+			if d.s.d.shared {
+				d.s.w.fanOut(d.s, it)
+			} else {
+				it.what.untold = true
+			}
+		}
 		return d.written(it)
 	})
 }

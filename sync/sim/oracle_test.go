@@ -46,6 +46,7 @@ type thing struct {
 	split     bool                // and changed one of them beyond recognition before that
 	reborn    bool                // made again after it was deleted, because the other side was edited
 	linked    bool                // the engine knew both sides as one at some time
+	untold    bool                // changed in its organizer's calendar without a word to the attendees
 	windowed  bool                // was outside of a calendar's window
 }
 
@@ -501,6 +502,9 @@ func (t *thing) parted(w *world, m int) bool {
 	if t.moved || t.windowed || t.restored != 0 || t.copies > 1 || t.private || t.reborn {
 		return true
 	}
+	if t.untold && m != t.organizer {
+		return true
+	}
 	for _, x := range t.deleted {
 		if !x.s.crm() && x.s.user != m {
 			continue
@@ -513,6 +517,15 @@ func (t *thing) parted(w *world, m int) bool {
 		}
 		if x.s.crm() && (t.meeting || !t.bornCRM) || !x.s.crm() && t.meeting && x.s.user != t.organizer {
 			return true
+		}
+		// A meeting is not made again in its organizer's calendar, nor deleted
+		// with what the organizer never saw: the two part.
+		for _, p := range t.places {
+			for f, e := range p.it.prov {
+				if t.meeting && !p.it.gone && e != nil && !x.seen[f].from(e) {
+					return true
+				}
+			}
 		}
 	}
 	return false

@@ -25,6 +25,10 @@ func (w *world) types(t *thing, s *system, r *connectors.Record, f connectors.Fi
 	case f == connectors.FieldTime:
 		// To the second, and each of them once.
 		a.Start = start.Add(time.Duration(60*24+w.edits%2000)*time.Hour + time.Duration(w.edits)*time.Second)
+		if w.edits%17 == 0 && parent != nil { // far away: out of a calendar's window
+			a.Start = a.Start.Add(500 * 24 * time.Hour)
+			t.windowed = true
+		}
 		a.End = a.Start.Add(time.Hour)
 	case f == connectors.FieldAttendees:
 		keep := a.Attendees[:0:0]

@@ -21,11 +21,20 @@ var (
 	oneSeed   = flag.Uint64("sim.seed", 0, "replay this seed only")
 	keepList  = flag.String("sim.keep", "", "of that seed, only the steps with these numbers, as in 3,7,12")
 	goOn      = flag.Bool("sim.all", false, "go on after a failure and list them by sort, with the shortest replay of each")
+	shared    = flag.Bool("sim.shared", false, "worlds in which mailboxes share meetings")
+	hard      = flag.Bool("sim.hard", false, "longer worlds, with more that goes wrong")
+	quick     = flag.Bool("sim.quick", false, "do not look for the shortest replay")
 	verbose   = flag.Bool("sim.v", false, "tell every step of -sim.seed")
 )
 
 // plan draws a world from a seed.
-func draw(seed uint64) settings {
+func draw(seed uint64) settings { return drawWith(seed, 30, 9, false) }
+
+// drawHard draws a longer one with more that goes wrong, in which the state may be
+// put back once to what it was.
+func drawHard(seed uint64) settings { return drawWith(seed, 39, 11, true) }
+
+func drawWith(seed uint64, extra, mids int, restores bool) settings {
 	r := rand.New(rand.NewPCG(seed, 7))
 	set := settings{seed: seed, page: []int{1, 3, 7, 100}[r.IntN(4)]}
 	for range 1 + r.IntN(3) {
@@ -37,7 +46,8 @@ func draw(seed uint64) settings {
 	case 1:
 		set.winner = lksync.RightWins
 	}
-	for range 55 + r.IntN(30) {
+	again := restores && r.IntN(10) == 0
+	for i := range 55 + r.IntN(extra) {
 		for range r.IntN(4) {
 			set.steps = append(set.steps, step{op: opUser, n: r.Uint64()})
 		}
@@ -49,10 +59,13 @@ func draw(seed uint64) settings {
 		case x < 10:
 			set.steps = append(set.steps, step{op: opPlan, n: r.Uint64()})
 		}
+		if again && i == 40 {
+			set.steps = append(set.steps, step{op: opRestore, n: r.Uint64()})
+		}
 		set.steps = append(set.steps, step{op: opRound, n: r.Uint64()})
 		// The middle of the round: how many things happen, and at which call or
 		// commit; most rounds have a dozen to three dozen.
-		for range r.IntN(9) {
+		for range r.IntN(mids) {
 			s := step{tick: 1 + r.IntN(1+r.IntN(28)), n: r.Uint64()}
 			switch x := r.IntN(20); {
 			case x < 6:
@@ -90,6 +103,13 @@ func simulate(t testing.TB, a *arena, set settings, keep func(int) bool, tell bo
 //
 // evidence: I2 I3 I4 I6 I9
 func TestSim(t *testing.T) {
+	d := draw
+	switch {
+	case *shared:
+		d = drawMeetings
+	case *hard:
+		d = drawHard
+	}
 	if *oneSeed != 0 {
 		keep := all
 		if *keepList != "" {
@@ -101,7 +121,7 @@ func TestSim(t *testing.T) {
 			}
 			keep = func(i int) bool { return slices.Contains(ns, i) }
 		}
-		w := simulate(t, newArena(t), draw(*oneSeed), keep, *verbose)
+		w := simulate(t, newArena(t), d(*oneSeed), keep, *verbose)
 		for _, l := range w.log {
 			fmt.Println(l)
 		}
@@ -110,8 +130,30 @@ func TestSim(t *testing.T) {
 		}
 		return
 	}
-	sum := sweep(t, *firstSeed, *seeds, draw)
+	sum := sweep(t, *firstSeed, *seeds, d)
 	t.Log(sum.String())
+	if *seeds < 40 || t.Failed() {
+		return
+	}
+	// A run that reaches nothing proves nothing.
+	for i, n := range sum.some {
+		if n < max(1, *seeds/50) && !(some(i) == fanOuts && !*shared) && !(some(i) == restores && !*hard) {
+			t.Errorf("too seldom to mean anything: %s (%d times)", some(i), n)
+		}
+	}
+	if 100*sum.faulty < 15*sum.steps || 100*sum.some[crashes] < sum.steps {
+		t.Errorf("too few faults (%d) or crashes (%d) for %d steps", sum.faulty, sum.some[crashes], sum.steps)
+	}
+}
+
+// drawMeetings draws a world in which mailboxes share meetings.
+func drawMeetings(seed uint64) settings {
+	set := draw(seed)
+	set.meeting = true
+	if len(set.boxes) == 1 {
+		set.boxes = append(set.boxes, "graph", set.boxes[0])
+	}
+	return set
 }
 
 // sweep runs seeds on all processors.
@@ -148,7 +190,9 @@ func sweep(t *testing.T, first uint64, n int, draw func(uint64) settings) counte
 					failed = failed || w.broken != nil
 				}
 				mu.Unlock()
-				if report {
+				if report && *quick {
+					t.Errorf("%s (seed %d)", w.broken, seed)
+				} else if report {
 					t.Errorf("%s\nreplay with: go test ./sync/sim -run 'TestSim$' -sim.v -sim.seed=%d -sim.keep=%s", w.broken, seed, shrink(t, a, draw(seed), w.broken.rule))
 				}
 			}
