@@ -329,7 +329,6 @@ func stopping(sys *mem.System, verb string, pull func()) chan struct{} {
 // it, and after its release nothing is missing or there twice.
 //
 // fault: F77
-// evidence: G25
 func TestStopSwitch(t *testing.T) {
 	for _, level := range []string{"tenants/acme/users/ana/sync", "tenants/acme/users/ana", "tenants/acme", "tenants"} {
 		w := newWorld(t, setup{box: mem.Options{Batch: 2}})
@@ -386,7 +385,8 @@ func (failingStops) Stops(context.Context) ([]authz.Resource, error) {
 
 // A worker that was overtaken while it waited sends nothing more, and changes no
 // state.
-// fault: F70
+//
+// fault: F8
 func TestAnOvertakenWorkerWritesNothing(t *testing.T) {
 	for _, verb := range []string{"create", "update", "delete"} {
 		w := newWorld(t, setup{box: mem.Options{Batch: 1}})
