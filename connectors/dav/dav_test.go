@@ -257,7 +257,7 @@ func TestRealDocumentsAreFixedPoints(t *testing.T) {
 				var fields []connectors.Field
 				caps, _ := c.Capability(kind)
 				for _, x := range connectors.Fields(kind) {
-					if !caps.Fields[x].ReadOnly {
+					if limit, mapped := caps.Fields[x]; mapped && !limit.ReadOnly {
 						fields = append(fields, x)
 					}
 				}
