@@ -260,8 +260,15 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
 		announce.Begin = append(announce.Begin, Intent{Key: key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev,
 			Check: check(key, r, k.carried(s)), Made: made})
-		if w.u.link != nil { // its partner is gone: the new one takes the place
-			announce.Drop = append(announce.Drop, w.u.link.Number)
+		if l := w.u.link; l != nil { // its partner is gone: the new one takes the place
+			announce.Drop = append(announce.Drop, l.Number)
+			// So an earlier create that led to this link is over too. Kept open, it
+			// would link the two again, one of them gone, and the new one be nobody's.
+			for i, id := range l.ID {
+				if key, ok := k.foundBy[recordAt{Side(i + 1), id}]; ok {
+					announce.End = append(announce.End, key)
+				}
+			}
 		}
 	}
 	if err := k.commit(ctx, held); err != nil || len(ws) == 0 {

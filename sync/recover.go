@@ -52,6 +52,7 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 				// The intent ends with the round that looked at both records,
 				// not before: what else would remember to look?
 				k.settled = append(k.settled, in.Key)
+				k.foundBy[source], k.foundBy[recordAt{s, hits[0].ID}] = in.Key, in.Key
 				l, linked, err := k.st.Find(ctx, k.kind, s.Other(), in.SourceID)
 				if err != nil {
 					return nil, err

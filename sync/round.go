@@ -33,6 +33,7 @@ type kindRound struct {
 
 	open      map[recordAt]*Trouble // stored issues by the records they are about
 	settled   []string              // keys of creates that were found
+	foundBy   map[recordAt]string   // the same, by both records
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
 	keys      map[string]recordAt   // the sources of both, by the keys of their creates
@@ -75,7 +76,7 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, waiting: map[recordAt]bool{},
+	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
 		keys: map[string]recordAt{}, early: map[recordAt]bool{}}
 	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
