@@ -519,6 +519,11 @@ func (t *thing) parted(w *world, m int) bool {
 			if t.touched[0] { // which looks like an edit
 				return true
 			}
+			for _, p := range t.places { // as does an edit that the engine carried across and could not note
+				if p.it.written != "" {
+					return true
+				}
+			}
 			for _, e := range t.edits {
 				if e.s.crm() && (x.seen[e.field] == nil || !x.seen[e.field].from(e)) {
 					return true
