@@ -56,14 +56,14 @@ func ExampleAuthorizer_Roles() {
 	// Output:
 	// role:administration 12
 	// role:connection 1
-	// role:crm-user 7
+	// role:crm-user 8
 	// role:custodian 4
 	// role:customer-success 4
 	// role:sales 2
 	// role:support 6
-	// role:sync-worker 16
-	// role:tenant-admin 17
-	// role:user 15
+	// role:sync-worker 17
+	// role:tenant-admin 18
+	// role:user 16
 }
 
 // Names that could be mistaken for others, or mean another place in other
