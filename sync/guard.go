@@ -120,12 +120,12 @@ func (k *kindRound) foresee(ctx context.Context, g *gather) error {
 	}
 	var n brake
 	if err := g.pages(ctx, func(us []*unit) error {
-		steps, _, err := k.plan(us)
+		steps, _ := k.plan(us)
 		for i, st := range steps {
 			n.count(st, us[i].link != nil)
 		}
 		k.progress(k.kind, Reading, k.rep.Read[0]+k.rep.Read[1], -1)
-		return err
+		return nil
 	}); err != nil {
 		return err
 	}

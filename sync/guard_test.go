@@ -319,10 +319,9 @@ func TestG11PrivateCrossesAsTimeOnly(t *testing.T) {
 }
 
 // stopping pulls the switch when a call arrives.
-func stopping(sys *mem.System, verb string, pull func()) chan struct{} {
+func stopping(sys *mem.System, verb string, pull func()) {
 	never := make(chan struct{})
 	sys.Fail(mem.Fault{Verb: verb, Wait: never, Arrived: pull})
-	return never
 }
 
 // The stop switch, in the middle of a round, at each level: nothing is sent after

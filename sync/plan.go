@@ -276,7 +276,7 @@ func split(fs, known []connectors.Field) (apart, rest []connectors.Field) {
 func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but string) step {
 	st := step{op: Merge, why: why}
 	for _, f := range diff {
-		to := Side(0)
+		var to Side
 		switch moved := t.moved(l, left.rec, right.rec, f); {
 		case moved != 0:
 			to = moved.Other()

@@ -202,13 +202,11 @@ func (k *kindRound) run(ctx context.Context) error {
 // work plans units and carries the plan out.
 func (k *kindRound) work(ctx context.Context, us []*unit) error {
 	for pass := 1; len(us) > 0; pass++ {
-		steps, plan, err := k.plan(us)
-		if err != nil {
-			return err
-		}
+		steps, plan := k.plan(us)
 		if room := PlanLimit - len(k.report.Plan.Actions); room > 0 && !k.last {
 			k.report.Plan.Actions = append(k.report.Plan.Actions, plan[:min(room, len(plan))]...)
 		}
+		var err error
 		if us, err = k.execute(ctx, us, steps, pass == maxPasses); err != nil {
 			return err
 		}
@@ -603,7 +601,7 @@ func (u *unit) blame(err error, code Code) {
 }
 
 // plan decides for every unit, in a fixed order, and applies the brake.
-func (k *kindRound) plan(us []*unit) ([]step, []Action, error) {
+func (k *kindRound) plan(us []*unit) ([]step, []Action) {
 	slices.SortStableFunc(us, func(a, b *unit) int {
 		return cmp.Or(cmp.Compare(a.views[0].id, b.views[0].id), cmp.Compare(a.views[1].id, b.views[1].id))
 	})
@@ -650,7 +648,7 @@ func (k *kindRound) plan(us []*unit) ([]step, []Action, error) {
 				ToLeft: st.write[0], ToRight: st.write[1], Code: st.code, Why: st.why})
 		}
 	}
-	return steps, plan, nil
+	return steps, plan
 }
 
 // see puts on the views what the planner may see of them: of a private item the

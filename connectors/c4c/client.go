@@ -2,7 +2,6 @@ package c4c
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -167,7 +166,7 @@ func (s session) post(ctx context.Context, rel, contentType string, body []byte,
 		if p == nil {
 			var err error
 			if p, err = s.fetch(ctx); err != nil {
-				return remote.Response{}, unsent(err)
+				return remote.Response{}, remote.Unsent(err)
 			}
 		}
 		h := http.Header{"Accept": {"multipart/mixed"}, "Content-Type": {contentType}}
@@ -184,16 +183,4 @@ func (s session) post(ctx context.Context, rel, contentType string, body []byte,
 		}
 		return resp, nil
 	}
-}
-
-// unsent turns what went wrong before a writing into a failure after which
-// nothing was done.
-func unsent(err error) error {
-	var e *connectors.Error
-	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
-		v := *e
-		v.Class = connectors.ErrUnavailable
-		return &v
-	}
-	return err
 }

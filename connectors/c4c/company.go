@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
 // companies finds the account of every company that the given contacts name,
@@ -30,7 +31,7 @@ func (s session) companies(ctx context.Context, k connectors.Kind, rs iter.Seq2[
 	}
 	numbers, err := s.accounts(ctx, names)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	missing := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return numbers[n] != "" })
 	sets, after := make([][]operation, len(missing)), make([]string, len(missing))
@@ -52,7 +53,7 @@ func (s session) companies(ctx context.Context, k connectors.Kind, rs iter.Seq2[
 		for _, j := range users[n] {
 			// Nothing was written for the contact yet; the account is looked up
 			// by name again at the next try.
-			out[j].Err = inField(unsent(err), connectors.FieldCompany)
+			out[j].Err = inField(remote.Unsent(err), connectors.FieldCompany)
 		}
 	}
 	return numbers, nil

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
 // perRecord reports whether a failure is that of one record, as opposed to one
@@ -123,7 +124,7 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 	// The system itself never refuses a key that it has, so look first.
 	there, err := s.find(ctx, k, keys)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
 		for i, d := range ds {
@@ -262,7 +263,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	}
 	current, err := s.current(ctx, sh, es, out)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
 		for i, e := range es {
@@ -326,7 +327,7 @@ func (s session) current(ctx context.Context, sh shape, es []connectors.Edit, ou
 	for j, i := range at {
 		switch {
 		case errs[j] != nil:
-			out[i].Err = unsent(errs[j])
+			out[i].Err = remote.Unsent(errs[j])
 		case found[j].rev() != es[i].Rev:
 			out[i].Err = &connectors.Error{Class: connectors.ErrPrecondition}
 		default:

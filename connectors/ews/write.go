@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
 // create makes items that carry their keys, and tells nobody.
@@ -96,7 +97,7 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 	}
 	found, errs, err := s.items(ctx, ids, false)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	var bodies []string
 	var at []int
@@ -118,17 +119,6 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 		}
 		return `<m:DeleteItem DeleteType="MoveToDeletedItems"` + quiet + `><m:ItemIds>` + items + `</m:ItemIds></m:DeleteItem>`
 	})
-}
-
-// unsent is an error before a write: nothing was done.
-func unsent(err error) error {
-	var e *connectors.Error
-	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
-		v := *e
-		v.Class = connectors.ErrUnavailable
-		return &v
-	}
-	return err
 }
 
 // finish sends writes in one operation and reads the answer to each.

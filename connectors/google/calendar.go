@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
 )
 
@@ -262,7 +263,7 @@ func (c calendar) update(ctx context.Context, e connectors.Edit) connectors.Writ
 	}
 	// What was deleted can still be changed, and would be there again.
 	if _, err := c.one(ctx, e.ID); err != nil {
-		return connectors.Written{ID: e.ID, Err: unsent(err)}
+		return connectors.Written{ID: e.ID, Err: remote.Unsent(err)}
 	}
 	w := c.written(c.send(ctx, http.MethodPatch, "/events/"+e.ID, e.Rev, body))
 	w.ID, w.Err = e.ID, named(w.Err, e.ID)

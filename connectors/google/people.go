@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
+	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
 func personCapability() connectors.Capability {
@@ -336,7 +337,7 @@ func (g people) current(ctx context.Context, id, rev string) (*person, error) {
 		err = errs[0]
 	}
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	if s, _ := found[0].contact(); s.ETag != rev {
 		return nil, &connectors.Error{Class: connectors.ErrPrecondition, ID: id}

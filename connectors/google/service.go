@@ -112,17 +112,6 @@ func named(err error, id string) error {
 	return err
 }
 
-// unsent is an error before a write: nothing was done.
-func unsent(err error) error {
-	var e *connectors.Error
-	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
-		v := *e
-		v.Class = connectors.ErrUnavailable
-		return &v
-	}
-	return err
-}
-
 // writable refuses an edit of what cannot be written, or of what does not fit.
 func writable(can connectors.Capability, e connectors.Edit) error {
 	for _, f := range e.Fields {

@@ -47,7 +47,7 @@ func (s session) update(ctx context.Context, es []connectors.Edit) ([]connectors
 	// Graph replaces lists as a whole, so that what is in them is read first.
 	now, errs, err := s.items(ctx, ids)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	var ps []part
 	var at []int
@@ -97,7 +97,7 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 	}
 	now, errs, err := s.items(ctx, ids)
 	if err != nil {
-		return nil, unsent(err)
+		return nil, remote.Unsent(err)
 	}
 	var ps []part
 	var at []int
@@ -120,17 +120,6 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 		ps, at = append(ps, part{method: http.MethodDelete, path: s.path(t.ID), match: t.Rev}), append(at, i)
 	}
 	return s.finish(ctx, ps, at, out)
-}
-
-// unsent is an error before a write: nothing was done.
-func unsent(err error) error {
-	var e *connectors.Error
-	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
-		v := *e
-		v.Class = connectors.ErrUnavailable
-		return &v
-	}
-	return err
 }
 
 // finish sends writes batch by batch. Where the fate of one batch is unknown

@@ -97,7 +97,7 @@ func start(ctx context.Context, c config, stdout, stderr io.Writer, getenv func(
 		return err
 	}
 	defer h.close()
-	s, err := startSystems(ctx, d.file(systemsDir), h.issuer, c.imports)
+	s, err := startSystems(d.file(systemsDir), h.issuer, c.imports)
 	if err != nil {
 		return err
 	}

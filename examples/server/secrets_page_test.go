@@ -187,7 +187,7 @@ func houseIn(t *testing.T, data string) built {
 	require.NoError(t, err)
 	h, err := build(t.Context(), d, newBoard(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	s, err := startSystems(t.Context(), d.file(systemsDir), h.issuer, "")
+	s, err := startSystems(d.file(systemsDir), h.issuer, "")
 	require.NoError(t, err)
 	require.NoError(t, h.connect(t.Context(), s))
 	return built{h, func() {

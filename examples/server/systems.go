@@ -55,7 +55,7 @@ const (
 
 // startSystems makes both systems, filled with what they held before or, the
 // first time, with a new world, and serves them on free ports of loopback.
-func startSystems(ctx context.Context, dir string, ca *issuer, imports string) (_ *systems, err error) {
+func startSystems(dir string, ca *issuer, imports string) (_ *systems, err error) {
 	s := &systems{dir: dir, roots: ca.roots(), crmUser: crmLogin, passwords: map[string][]byte{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%s cannot be made: %w", dir, plain(err))

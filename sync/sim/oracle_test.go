@@ -474,7 +474,7 @@ func (w *world) judgeConverged(t *thing, m int, open map[string]lksync.Code) {
 	if l > t.copies && t.restored == 0 || r > t.copies && t.restored == 0 {
 		w.violate("I2", "thing %d stands %d times in the CRM and %d times in mailbox %d, and people made %d", t.n, l, r, m, t.copies)
 	}
-	if t.parted(w, m) {
+	if t.parted(m) {
 		w.some(parted)
 		return
 	}
@@ -498,7 +498,7 @@ func (w *world) judgeConverged(t *thing, m int, open map[string]lksync.Code) {
 }
 
 // parted says that the two sides of a thing may differ at rest.
-func (t *thing) parted(w *world, m int) bool {
+func (t *thing) parted(m int) bool {
 	if t.moved || t.windowed || t.restored != 0 || t.copies > 1 || t.private || t.reborn {
 		return true
 	}

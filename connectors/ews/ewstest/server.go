@@ -128,7 +128,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Body   node `xml:"Body"`
 	}
 	if err != nil || xml.Unmarshal(b, &e) != nil || len(e.Body.Nodes) != 1 {
-		s.fault(w, http.StatusInternalServerError, schemaProblem())
+		s.fault(w, schemaProblem())
 		return
 	}
 	s.mu.Lock()
@@ -143,19 +143,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case how.Status == http.StatusOK:
 			s.answer(w, &e.Body.Nodes[0], []string{wrong(&e.Body.Nodes[0], p)})
 		default:
-			s.fault(w, http.StatusInternalServerError, p)
+			s.fault(w, p)
 		}
 		return
 	}
 	if v := e.Header.at("RequestServerVersion"); v == nil || !strings.HasPrefix(v.attr("Version"), "Exchange20") {
-		s.fault(w, http.StatusInternalServerError, &problem{code: "ErrorInvalidServerVersion"})
+		s.fault(w, &problem{code: "ErrorInvalidServerVersion"})
 		return
 	}
 	box := s.boxes[strings.ToLower(s.o.Mailboxes[0])]
 	if imp := e.Header.at("ExchangeImpersonation", "ConnectingSID"); imp != nil {
 		a := strings.ToLower(imp.text("PrimarySmtpAddress") + imp.text("SmtpAddress") + imp.text("PrincipalName"))
 		if !slices.ContainsFunc(s.o.Impersonate, func(x string) bool { return strings.EqualFold(x, a) }) {
-			s.fault(w, http.StatusInternalServerError, &problem{code: "ErrorImpersonateUserDenied"})
+			s.fault(w, &problem{code: "ErrorImpersonateUserDenied"})
 			return
 		}
 		if !strings.EqualFold(r.Header.Get("X-AnchorMailbox"), a) {
@@ -164,7 +164,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		box = s.boxes[a]
 	}
 	if box == nil {
-		s.fault(w, http.StatusInternalServerError, &problem{code: "ErrorNonExistentMailbox"})
+		s.fault(w, &problem{code: "ErrorNonExistentMailbox"})
 		return
 	}
 	op := &e.Body.Nodes[0]
@@ -173,7 +173,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p.code == "ErrorSchemaValidation" {
 			s.unknown = append(s.unknown, op.name())
 		}
-		s.fault(w, http.StatusInternalServerError, p)
+		s.fault(w, p)
 		return
 	}
 	s.answer(w, op, messages)
@@ -191,9 +191,9 @@ func (s *Server) answer(w http.ResponseWriter, op *node, messages []string) {
 	_, _ = io.WriteString(w, head+"<m:"+op.name()+"Response><m:ResponseMessages>"+strings.Join(messages, "")+"</m:ResponseMessages></m:"+op.name()+"Response>"+tail)
 }
 
-func (s *Server) fault(w http.ResponseWriter, status int, p *problem) {
+func (s *Server) fault(w http.ResponseWriter, p *problem) {
 	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
-	w.WriteHeader(status)
+	w.WriteHeader(http.StatusInternalServerError)
 	const errors = `xmlns:e="http://schemas.microsoft.com/exchange/services/2006/errors"`
 	_, _ = io.WriteString(w, head+`<s:Fault><faultcode xmlns:a="http://schemas.microsoft.com/exchange/services/2006/types">a:`+p.code+`</faultcode><faultstring xml:lang="en-US">`+p.code+`</faultstring><detail>`+
 		`<e:ResponseCode `+errors+`>`+p.code+`</e:ResponseCode><e:Message `+errors+`>`+p.code+`</e:Message><t:MessageXml>`+p.more+`</t:MessageXml></detail></s:Fault>`+tail)

@@ -188,3 +188,15 @@ func (r Response) Err(wrote bool) error {
 	}
 	return e
 }
+
+// Unsent turns what went wrong before a write into an error after which nothing
+// was done: reading for the sake of a write leaves no outcome unknown.
+func Unsent(err error) error {
+	var e *connectors.Error
+	if errors.As(err, &e) && e.Class == connectors.ErrUnknownOutcome {
+		v := *e
+		v.Class = connectors.ErrUnavailable
+		return &v
+	}
+	return err
+}
