@@ -391,6 +391,9 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 	}
 }
 
+// keyPrefix begins every create key.
+const keyPrefix = "lk-"
+
 // key returns the key under which a record is created: that of an earlier try
 // whose outcome is not known, so that a system which refuses a second record
 // with the same key does so, or else a fresh one.
@@ -403,7 +406,7 @@ func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
 		return "", false, err
 	}
-	return "lk-" + hex.EncodeToString(b[:]), false, nil
+	return keyPrefix + hex.EncodeToString(b[:]), false, nil
 }
 
 // settle looks for creates whose answer was lost. What is not found stays

@@ -285,7 +285,13 @@ func (k *kindRound) register(ctx context.Context, u *unit, record, rev string) e
 	if m.Host {
 		m.Rev = ""
 	} else if m.Lead == k.p.ID && rev != "" {
-		m.Rev = rev
+		// Only while nobody but attendees' mailboxes wrote to it. Once a person
+		// edited the record, what it says is not the attendee's word alone.
+		if r := u.views[0].rec; r == nil || r.Rev == m.Rev {
+			m.Rev = rev
+		} else {
+			m.Rev = ""
+		}
 	}
 	if before == m {
 		return nil

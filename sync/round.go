@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -623,6 +624,10 @@ func (k *kindRound) plan(us []*unit) ([]step, []Action) {
 			}
 			t.dead = m.Gone || lost
 			t.asLeft = !m.Host && u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			t.came = !m.Host && m.Record != "" && m.Lead != k.p.ID
+		} else if r := u.views[0].rec; r != nil && k.table != nil && u.role != NoRole {
+			// Made by a mailbox that could not say so in the table yet.
+			t.came = strings.HasPrefix(r.Key, keyPrefix)
 		}
 		if u.mask { // what a placeholder says of a private item is not news to it
 			t.caps[1] = onlyTime(t.caps[1])

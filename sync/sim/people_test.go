@@ -259,7 +259,7 @@ func (w *world) edit(s *system, it *item, fs ...connectors.Field) {
 	old := it.rec
 	it.rec = old.Clone()
 	for _, f := range fs {
-		if t := it.what; (t.adopted || t.copies > 1) && !t.linked && (f == connectors.FieldEmail || f == connectors.FieldGivenName || f == connectors.FieldFamilyName) {
+		if t := it.what; (t.adopted || t.copies > 1) && t.linked == 0 && (f == connectors.FieldEmail || f == connectors.FieldGivenName || f == connectors.FieldFamilyName) {
 			if !t.split { // by now they are different people to anybody who looks
 				t.copies++
 			}
@@ -271,7 +271,7 @@ func (w *world) edit(s *system, it *item, fs ...connectors.Field) {
 	w.note("somebody edits %s, thing %d, %v: %s", old.ID, it.what.n, fs, show(it.rec))
 	w.say("edit", old.ID, it.rec.Rev)
 	w.some(userEdits)
-	if !s.crm() && it.what.meeting && it.org {
+	if !s.crm() && it.invites() {
 		w.message(s, it, fs, true)
 		w.fanOut(s, it)
 	}
@@ -283,7 +283,7 @@ func (w *world) delete(s *system, it *item) {
 	w.note("somebody deletes %s, thing %d", it.rec.ID, it.what.n)
 	w.say("delete", it.rec.ID)
 	w.some(userDeletes)
-	if !s.crm() && it.what.meeting && it.org {
+	if !s.crm() && it.invites() {
 		w.message(s, it, nil, true)
 		w.fanOut(s, it)
 	}

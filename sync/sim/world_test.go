@@ -257,7 +257,7 @@ func (w *world) engine() *lksync.Engine {
 		page = 7
 	}
 	return lksync.New(w.a.az, w.disk, &lksync.Options{Clock: func() time.Time { return w.now.Add(w.off) }, Rand: w.keys, Settle: settle, PageSize: page,
-		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: w.meetings, SweepEvery: 12 * time.Hour,
+		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: calendarTable{w.meetings, w}, SweepEvery: 12 * time.Hour,
 		Progress: func(e lksync.Event) { w.leaks("progress", string(e.Phase)) }})
 }
 
