@@ -164,7 +164,7 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			if u.link == nil {
 				k.rep.Linked++
 			}
-			if err := k.register(ctx, u, u.views[0].id, ""); err != nil {
+			if err := k.register(ctx, u, u.views[0].id, k.told(u)); err != nil {
 				return err
 			}
 			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
@@ -279,6 +279,16 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	}
 	if err := k.st.Commit(ctx, announce); err != nil {
 		return err
+	}
+	if k.e.o.Clock().Sub(made) > k.e.o.Settle/2 {
+		// Whoever takes over would soon stop waiting for a call that has not even
+		// left. It does not leave; the next round finds nothing and decides.
+		var late Batch
+		for _, w := range ws {
+			w.u.detail = "the announcement took too long to be stored"
+			k.raise(&late, w.u, CodeLater)
+		}
+		return k.commit(ctx, late)
 	}
 	res, err := k.p.conn(s).Create(ctx, k.kind, drafts)
 	if err != nil {
@@ -571,8 +581,10 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		l := k.linkOf(w.u, Linked)
 		l.Rev = *rev[w.u]
 		rev0 := ""
-		if len(w.st.write[0]) > 0 {
-			rev0 = l.Rev[0]
+		switch m := w.u.meeting; {
+		case len(w.st.write[0]) == 0:
+		case w.u.joins != nil && m.Rev == w.u.views[0].rec.Rev, w.u.joins == nil && len(w.st.apart) == 0:
+			rev0 = l.Rev[0] // nothing of what a person wrote into the record is left or was there
 		}
 		if err := k.register(ctx, w.u, l.ID[0], rev0); err != nil {
 			return errors.Join(err, k.commit(ctx, b))

@@ -59,7 +59,7 @@ type terms struct {
 	role Role // of the user
 	lead bool // this pair writes the meeting to the CRM; no other does
 	dead bool // the meeting's record was deleted in the CRM
-	came bool // the meeting's record came from an attendee's calendar, and its organizer's is not linked to it
+	came bool // the meeting's record came from a calendar, so its organizer has or had an item of it
 
 	asLeft bool // the record is as an attendee's mailbox last wrote it
 }
@@ -212,7 +212,7 @@ func newLeft(left view, t terms) step {
 		return step{why: "it is somebody else's"}
 	}
 	if t.came { // it stands in the organizer's calendar, or was removed from it before anybody looked
-		return step{op: Await, why: "an attendee's calendar brought it, so it has its own item"}
+		return step{op: Await, why: "a calendar brought it, so it has its own item"}
 	}
 	return create(Right, t, "new in the CRM")
 }

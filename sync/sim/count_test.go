@@ -27,6 +27,7 @@ const (
 	diskFaults
 	crashes
 	takeovers
+	meanwhiles
 	fenced
 	restores
 	clockJumps
@@ -43,7 +44,7 @@ const (
 func (s some) String() string {
 	return [...]string{"people create", "people edit", "people delete", "edits in the middle of a round", "known on both sides at first", "touches",
 		"copies", "conflicts", "ambiguous", "private", "engine writes", "engine creates", "engine updates", "engine deletes", "replies lost after the effect",
-		"requests lost", "requests late", "delivered twice", "cursors expired", "denials", "disk full", "crashes", "second worker", "fenced",
+		"requests lost", "requests late", "delivered twice", "cursors expired", "denials", "disk full", "crashes", "second worker", "another mailbox's round in the middle", "fenced",
 		"states restored", "clock put back", "winner rule", "messages to attendees", "meetings in several mailboxes", "dry runs", "at rest with an issue",
 		"at rest, parted by rule", "at rest, equal"}[s]
 }

@@ -361,7 +361,10 @@ func (it *item) unnoted() bool { return it.written != [maxBoxes]string{} }
 // noted is told which revisions the engine remembers.
 func (w *world) noted(put []lksync.Link) {
 	for _, l := range put {
-		if it := w.crm.byID[l.ID[0]]; it != nil && l.ID[1] != "" && l.State == lksync.Linked {
+		// A meeting's copy that was only found by its key, and edited since, tells
+		// nothing of what both sides said when they were alike.
+		found := l.Rev[0] == "" || l.Rev[1] == ""
+		if it := w.crm.byID[l.ID[0]]; it != nil && l.ID[1] != "" && l.State == lksync.Linked && !(it.what.meeting && found) {
 			it.what.linked |= 1 << w.box
 		}
 		for i, s := range []*system{w.crm, w.boxes[w.box]} {

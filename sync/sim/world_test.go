@@ -22,21 +22,22 @@ import (
 type op uint8
 
 const (
-	opUser     op = iota // somebody edits something
-	opRound              // a mailbox's round
-	opWait               // time passes, or jumps
-	opEnv                // a cursor expires, a record is touched, a system denies or recovers
-	opFault              // the call at the tick fails, or its answer does
-	opCrash              // the process dies at the tick
-	opTakeover           // a second worker does a whole round at the tick; the first one goes on, stale
-	opPlan               // a dry run
-	opRestore            // the state is put back to what it was earlier
-	opExact              // n says what happens, and nothing is drawn
+	opUser      op = iota // somebody edits something
+	opRound               // a mailbox's round
+	opWait                // time passes, or jumps
+	opEnv                 // a cursor expires, a record is touched, a system denies or recovers
+	opFault               // the call at the tick fails, or its answer does
+	opCrash               // the process dies at the tick
+	opTakeover            // a second worker does a whole round at the tick; the first one goes on, stale
+	opPlan                // a dry run
+	opMeanwhile           // another mailbox has its round at the tick
+	opRestore             // the state is put back to what it was earlier
+	opExact               // n says what happens, and nothing is drawn
 	ops
 )
 
 func (o op) String() string {
-	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "restore", "exact"}[o]
+	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "meanwhile", "restore", "exact"}[o]
 }
 
 // step is one thing that happens: between rounds, or with a tick at that call or
@@ -368,6 +369,8 @@ func (w *world) boundary(network bool, op string) (f fault) {
 			}
 		case opTakeover:
 			w.takeover(op)
+		case opMeanwhile:
+			w.meanwhile(r)
 		case opExact:
 			f = w.exact(exact(m.n), network, op)
 		}
@@ -533,6 +536,21 @@ func (w *world) takeover(op string) {
 	}
 	w.nested, w.calls = false, was
 	w.note("  the second worker is done: %v; the first one goes on", err)
+}
+
+// meanwhile lets another mailbox have its round while the first one's stands still.
+func (w *world) meanwhile(r *rand.Rand) {
+	if len(w.boxes) < 2 {
+		return
+	}
+	w.some(meanwhiles)
+	box, calls := w.box, w.calls
+	w.box = (box + 1 + r.IntN(len(w.boxes)-1)) % len(w.boxes)
+	w.note("  meanwhile mailbox %d has its round", w.box)
+	w.nested, w.calls = true, 0
+	_, err := w.engine().Sync(w.ctx, w.a.worker, w.pairs[w.box])
+	w.nested, w.box, w.calls = false, box, calls
+	w.note("  it is done: %v; mailbox %d goes on", err, box)
 }
 
 // run executes the steps that are kept and judges what is left. It returns the
