@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -132,27 +133,55 @@ func TestNothingIsCreatedBesideWhatWaitsAndCannotBeRead(t *testing.T) {
 	assert.Len(t, w.box.Records(ka), 1)
 }
 
-// slow is a store whose disk takes its time.
-type slow struct {
+// watched is a store that asks before each commit.
+type watched struct {
 	StateStore
-	took func()
+	before func(Batch) error
 }
 
-func (s slow) Open(ctx context.Context, id PairID) (State, error) {
+func (s watched) Open(ctx context.Context, id PairID) (State, error) {
 	st, err := s.StateStore.Open(ctx, id)
-	return slowState{st, s.took}, err
+	return watchedState{st, s.before}, err
 }
 
-type slowState struct {
+type watchedState struct {
 	State
-	took func()
+	before func(Batch) error
 }
 
-func (s slowState) Commit(ctx context.Context, b Batch) error {
-	if len(b.Begin) > 0 {
-		s.took()
+func (s watchedState) Commit(ctx context.Context, b Batch) error {
+	if err := s.before(b); err != nil {
+		return err
 	}
 	return s.State.Commit(ctx, b)
+}
+
+// What an attendee's mailbox wrote and could not note is its own word still, and
+// no edit that somebody made in the CRM.
+//
+// fault: F10 F70
+// evidence: I2
+func TestAWriteThatCouldNotBeNotedIsNoEditOfThePeopleInTheCRM(t *testing.T) {
+	w := newTeam(t, Rule{}, mem.Options{}, "ana", "ben")
+	w.invite("Plan", "ana", "ben")
+	w.round("ben")
+	usual := w.e.states
+	w.e.states = watched{usual, func(b Batch) error {
+		if len(b.Put) > 0 {
+			return io.ErrShortWrite
+		}
+		return nil
+	}}
+	w.all("Plan", func(r *connectors.Record) { r.Appointment.Description = "in short" })
+	_, err := w.e.Sync(t.Context(), w.worker, w.pairs["ben"])
+	require.ErrorIs(t, err, io.ErrShortWrite)
+	w.e.states = usual
+	w.all("Plan", func(r *connectors.Record) { r.Appointment.Subject, r.Appointment.Location = "Plan B", "Room 7" })
+	w.round("ben")
+	assert.Equal(t, []string{"Plan B"}, w.subjects(w.crm))
+	assert.Equal(t, "Room 7", find(w.crm, "Plan B").Appointment.Location)
+	w.round("ana")
+	w.silent()
 }
 
 // A create leaves only while its announcement is young: another worker would not
@@ -164,7 +193,12 @@ func TestACallDoesNotLeaveLongAfterItsAnnouncement(t *testing.T) {
 	w := newWorld(t, setup{})
 	w.crm.Add(contact("Ada", "Berg", "ada@x.example"))
 	usual := w.e.states
-	w.e.states = slow{usual, func() { w.now = w.now.Add(7 * time.Second) }}
+	w.e.states = watched{usual, func(b Batch) error {
+		if len(b.Begin) > 0 {
+			w.now = w.now.Add(7 * time.Second)
+		}
+		return nil
+	}}
 	w.sync()
 	assert.Empty(t, w.box.Records(kc), "half of the ten seconds are over")
 	assert.Equal(t, []Code{CodeLater}, codes(w.issues()))
@@ -172,4 +206,20 @@ func TestACallDoesNotLeaveLongAfterItsAnnouncement(t *testing.T) {
 	w.quiet()
 	assert.Len(t, w.box.Records(kc), 1)
 	assert.Empty(t, w.issues())
+}
+
+// What the mailbox brought to the CRM is the mailbox's, though the state that knew
+// it is gone: it stays there when somebody deletes it in the CRM.
+//
+// fault: F74
+// guards: G3
+func TestWhereARecordWasBornOutlivesTheState(t *testing.T) {
+	w := newWorld(t, setup{})
+	w.box.Add(appointment("Plan", noon))
+	w.sync()
+	w.e.states = &Memory{} // restored from before its first round
+	w.sync()
+	w.crm.Remove(ka, w.crm.Records(ka)[0].ID)
+	w.quiet()
+	assert.Len(t, w.box.Records(ka), 1)
 }

@@ -137,6 +137,8 @@ func (k *kindRound) linkOf(u *unit, state LinkState) Link {
 	l := Link{Kind: k.kind, Origin: Left}
 	if u.link != nil {
 		l = *u.link
+	} else if r := u.views[0].rec; r != nil && strings.HasPrefix(r.Key, keyPrefix) {
+		l.Origin = Right // made from the mailbox, by a state that is no more
 	}
 	l.State, l.Seen, l.Apart, l.Base = state, k.now, nil, nil
 	if meetingIn(u) != nil {

@@ -625,6 +625,9 @@ func (k *kindRound) plan(us []*unit) []step {
 			}
 			t.dead = m.Gone || lost
 			t.asLeft = u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			if t.asLeft && u.lead && u.role == Attendee && u.views[1].changed {
+				u.views[0].changed = false // it was this mailbox, and its note of that was lost
+			}
 			t.came = m.Record != "" && m.Lead != "" && (!m.Host || m.Lead == k.p.ID)
 		} else if r := u.views[0].rec; r != nil && k.table != nil && u.role != NoRole {
 			// Made by a mailbox that could not say so in the table yet.

@@ -47,6 +47,7 @@ type thing struct {
 	reborn    bool                // made again after it was deleted, because the other side was edited
 	linked    uint8               // by mailbox: the engine knew both sides as one at some time
 	untold    bool                // changed in its organizer's calendar without a word to the attendees
+	unsaid    bool                // a mailbox wrote to the meeting's record, and died before it could say so
 	windowed  bool                // was outside of a calendar's window
 }
 
@@ -416,6 +417,9 @@ func (w *world) judgeConflict(t *thing, ends [2]*item) {
 	}
 	if t.private {
 		return // the mark itself is an edit
+	}
+	if t.meeting && t.unsaid {
+		return // nobody can tell its words from those of people in the CRM
 	}
 	if ahead[0] && t.meeting && t.linked&(1<<w.box) == 0 {
 		// The record came by way of an attendee's mailbox and was edited since;
