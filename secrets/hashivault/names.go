@@ -105,8 +105,11 @@ func (d documents) walkIn(ctx context.Context, folder, at, prefix, from string, 
 	under := folder
 	if at != "" {
 		var err error
-		if under, err = inFolder(folder, at); err != nil {
-			return true, nil // nothing can be there
+		switch under, err = inFolder(folder, at); {
+		case errors.Is(err, errLongName): // nothing can be there
+			return true, nil
+		case err != nil:
+			return false, err
 		}
 		at += "/"
 	}
