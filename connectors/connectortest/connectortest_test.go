@@ -144,7 +144,9 @@ func mutants() map[string]struct {
 		}
 	}
 	page := func(f func(string, connectors.Page, error) (connectors.Page, error)) func(d connectors.Driver) mutant {
-		return func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), page: f} }
+		return func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), page: f}
+		}
 	}
 	answer := func(f func(string, connectors.Written) connectors.Written) func(d connectors.Driver) mutant {
 		return func(d connectors.Driver) mutant {
@@ -160,10 +162,12 @@ func mutants() map[string]struct {
 		})
 	}
 	return map[string]m{
-		"finds too much": {"search", func(d connectors.Driver) mutant {
+		"searches vaguely": {"search", func(d connectors.Driver) mutant {
 			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: vague{d.(connectors.Searcher)}}
 		}},
-		"nothing": {"", func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher)} }},
+		"nothing": {"", func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher)}
+		}},
 		"cuts texts": {"round_trip", func(d connectors.Driver) mutant {
 			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), draft: func(x *connectors.Draft) {
 				if r := []rune(x.Record.Contact.Note); len(r) > 20 {
