@@ -79,32 +79,52 @@ func Shared(k Kind, a, b Capability) []Field {
 // Fit checks a record against what a system demands of the given fields. Its
 // error is an *Error of class ErrInvalid that names the field and never shows
 // the value. Nothing is shortened to fit: a shortened text is a lost one.
-func (c Capability) Fit(r *Record, fields []Field) error {
+func (c Capability) Fit(r *Record, fields []Field) error { return c.FitEdit(r, r, fields) }
+
+// FitEdit checks like Fit what a record that is there would be once the given
+// fields say what they say in r, and the recurrence too: a system that keeps no
+// series must not get the first event of one.
+func (c Capability) FitEdit(r, there *Record, fields []Field) error {
+	refuse := func(f Field, detail string) error {
+		return &Error{Op: "check", Kind: there.Kind, ID: there.ID, Field: f, Class: ErrInvalid, Detail: detail}
+	}
 	for _, f := range fields {
 		l, ok := c.Fields[f]
-		if !ok || l.ReadOnly {
+		if !ok || l.ReadOnly || l.Runes <= 0 {
 			continue
 		}
-		if n := utf8.RuneCountInString(r.Text(f)); l.Runes > 0 && n > l.Runes {
-			return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: f, Class: ErrInvalid,
-				Detail: fmt.Sprintf("%d characters where %d fit", n, l.Runes)}
+		text := r.Text(f)
+		if there != r {
+			text = copied(f, there.Text(f), text)
+		}
+		if n := utf8.RuneCountInString(text); n > l.Runes {
+			return refuse(f, fmt.Sprintf("%d characters where %d fit", n, l.Runes))
 		}
 	}
-	for _, f := range Fields(r.Kind) {
-		if c.Fields[f].Required && r.Empty(f) {
-			return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: f, Class: ErrInvalid, Detail: "empty where the system needs a value"}
+	says := func(f Field) *Record {
+		if slices.Contains(fields, f) {
+			return r
 		}
+		return there
 	}
-	if slices.Contains(fields, FieldRefs) || len(r.Refs) > 0 {
-		for _, ref := range r.Refs {
-			if ref.ID == "" || !slices.Contains(c.Refs[ref.Role], ref.Kind) {
-				return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: FieldRefs, Class: ErrInvalid,
-					Detail: "the system keeps no reference of that role and kind"}
+	missing := false
+	for f, l := range c.Fields {
+		missing = missing || l.Required && says(f).Empty(f)
+	}
+	if missing { // by name, the first in order
+		for _, f := range Fields(there.Kind) {
+			if c.Fields[f].Required && says(f).Empty(f) {
+				return refuse(f, "empty where the system needs a value")
 			}
 		}
 	}
+	for _, ref := range says(FieldRefs).Refs {
+		if ref.ID == "" || !slices.Contains(c.Refs[ref.Role], ref.Kind) {
+			return refuse(FieldRefs, "the system keeps no reference of that role and kind")
+		}
+	}
 	if a := r.Appointment; a != nil && a.Recurrence != nil && (!c.Has(FieldRecurrence) || c.Fields[FieldRecurrence].ReadOnly) {
-		return &Error{Op: "check", Kind: r.Kind, ID: r.ID, Field: FieldRecurrence, Class: ErrInvalid, Detail: "the system keeps no series"}
+		return refuse(FieldRecurrence, "the system keeps no series")
 	}
 	return nil
 }

@@ -80,6 +80,42 @@ func TestDrawnRecordsFit(t *testing.T) {
 	})
 }
 
+// Checking an edit is checking what would be there afterwards, without making it.
+func TestFitEditIsFitOfWhatWouldBe(t *testing.T) {
+	fits := map[bool]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		k := anyKind(t)
+		all := connectors.Fields(k)
+		can := connectors.Capability{Fields: map[connectors.Field]connectors.Limit{}}
+		for _, f := range all {
+			can.Fields[f] = connectors.Limit{}
+		}
+		there, r := connectortest.Records(k, can).Draw(t, "there"), connectortest.Records(k, can).Draw(t, "record")
+		var fs []connectors.Field
+		c := connectors.Capability{Fields: map[connectors.Field]connectors.Limit{}}
+		for _, f := range all {
+			if rapid.Bool().Draw(t, "written") {
+				fs = append(fs, f)
+			}
+			if rapid.IntRange(0, 9).Draw(t, "mapped") > 0 {
+				c.Fields[f] = connectors.Limit{Runes: max(0, rapid.IntRange(-200, 20).Draw(t, "runes")), Required: rapid.IntRange(0, 9).Draw(t, "required") == 0,
+					ReadOnly: rapid.IntRange(0, 9).Draw(t, "read-only") == 0}
+			}
+		}
+		whole := there.Clone()
+		for _, f := range fs {
+			connectors.CopyField(whole, r, f)
+		}
+		if whole.Appointment != nil {
+			whole.Appointment.Recurrence = r.Appointment.Recurrence
+		}
+		require.Equal(t, c.Fit(whole, fs), c.FitEdit(r, there, fs))
+		fits[c.Fit(whole, fs) == nil]++
+	})
+	require.NotZero(t, fits[true])
+	require.NotZero(t, fits[false])
+}
+
 func TestShared(t *testing.T) {
 	a := connectors.Capability{Fields: map[connectors.Field]connectors.Limit{connectors.FieldNote: {}, connectors.FieldGivenName: {}, connectors.FieldCity: {}}}
 	b := connectors.Capability{Fields: map[connectors.Field]connectors.Limit{connectors.FieldCity: {ReadOnly: true}, connectors.FieldGivenName: {Runes: 1}, connectors.FieldSubject: {}}}

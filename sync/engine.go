@@ -201,10 +201,7 @@ func (k *kindRound) dryRun(ctx context.Context, out *Plan) error {
 		}
 	}
 	return g.pages(ctx, func(us []*unit) error {
-		_, plan := k.plan(us)
-		room := max(0, DryRunLimit-len(out.Actions))
-		out.More += max(0, len(plan)-room)
-		out.Actions = append(out.Actions, plan[:min(room, len(plan))]...)
+		out.add(k.kind, us, k.plan(us), DryRunLimit)
 		return nil
 	})
 }

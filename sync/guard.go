@@ -120,7 +120,7 @@ func (k *kindRound) foresee(ctx context.Context, g *gather) error {
 	}
 	var n brake
 	if err := g.pages(ctx, func(us []*unit) error {
-		steps, _ := k.plan(us)
+		steps := k.plan(us)
 		for i, st := range steps {
 			n.count(st, us[i].link != nil)
 		}

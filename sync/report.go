@@ -31,7 +31,21 @@ const (
 type Plan struct {
 	Pair    PairID   `json:"pair"`
 	Actions []Action `json:"actions"`
-	More    int      `json:"more,omitempty"` // actions of a dry run beyond DryRunLimit
+	More    int      `json:"more,omitempty"` // how many more there are than the limit let in
+}
+
+// add lists what the steps of a kind do, as far as the limit goes.
+func (p *Plan) add(kind connectors.Kind, us []*unit, steps []step, limit int) {
+	for i, st := range steps {
+		switch {
+		case st.op == Nothing:
+		case len(p.Actions) >= limit:
+			p.More++
+		default:
+			p.Actions = append(p.Actions, Action{Op: st.op, Kind: kind, Left: us[i].views[0].id, Right: us[i].views[1].id, Side: st.side,
+				ToLeft: st.write[0], ToRight: st.write[1], Code: st.code, Why: st.why})
+		}
+	}
 }
 
 // Action is one entry of a plan. It holds ids and never content.

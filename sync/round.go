@@ -215,9 +215,9 @@ func (k *kindRound) run(ctx context.Context) error {
 // work plans units and carries the plan out.
 func (k *kindRound) work(ctx context.Context, us []*unit) error {
 	for pass := 1; len(us) > 0; pass++ {
-		steps, plan := k.plan(us)
-		if room := PlanLimit - len(k.report.Plan.Actions); room > 0 && !k.last {
-			k.report.Plan.Actions = append(k.report.Plan.Actions, plan[:min(room, len(plan))]...)
+		steps := k.plan(us)
+		if !k.last {
+			k.report.Plan.add(k.kind, us, steps, PlanLimit)
 		}
 		var err error
 		if us, err = k.execute(ctx, us, steps, pass == maxPasses); err != nil {
@@ -631,7 +631,7 @@ func (u *unit) blame(err error, code Code) {
 }
 
 // plan decides for every unit, in a fixed order, and applies the brake.
-func (k *kindRound) plan(us []*unit) ([]step, []Action) {
+func (k *kindRound) plan(us []*unit) []step {
 	slices.SortStableFunc(us, func(a, b *unit) int {
 		return cmp.Or(cmp.Compare(a.views[0].id, b.views[0].id), cmp.Compare(a.views[1].id, b.views[1].id))
 	})
@@ -675,14 +675,7 @@ func (k *kindRound) plan(us []*unit) ([]step, []Action) {
 		k.hold()
 	}
 	k.apply(us, steps)
-	var plan []Action
-	for i, u := range us {
-		if st := steps[i]; st.op != Nothing {
-			plan = append(plan, Action{Op: st.op, Kind: k.kind, Left: u.views[0].id, Right: u.views[1].id, Side: st.side,
-				ToLeft: st.write[0], ToRight: st.write[1], Code: st.code, Why: st.why})
-		}
-	}
-	return steps, plan
+	return steps
 }
 
 // see puts on the views what the planner may see of them: of a private item the
@@ -765,7 +758,7 @@ func (k *kindRound) fit(u *unit, st step) step {
 			return step{op: Hold, code: CodePrivate, why: "private, and only its owner takes that mark away"}, false
 		}
 		// What would be there afterwards has to fit, not only what changes.
-		full := src
+		there := u.views[s.at()].rec
 		if st.op == Create {
 			r, err := k.draft(u, s)
 			if err != nil {
@@ -775,17 +768,12 @@ func (k *kindRound) fit(u *unit, st step) step {
 			if r.Appointment != nil {
 				r.Appointment.Recurrence = src.Appointment.Recurrence
 			}
-			full = r
-		} else if there := u.views[s.at()].rec; there != nil {
-			full = there.Clone()
-			for _, f := range fs {
-				connectors.CopyField(full, src, f)
-			}
-			if full.Appointment != nil {
-				full.Appointment.Recurrence = src.Appointment.Recurrence
-			}
+			src, there = r, nil
 		}
-		if err := k.t.caps[s.at()].Fit(full, fs); err != nil {
+		if there == nil {
+			there = src
+		}
+		if err := k.t.caps[s.at()].FitEdit(src, there, fs); err != nil {
 			held := step{op: Hold, code: CodeField, why: "the other side does not accept it"}
 			u.blame(err, CodeField)
 			if u.field == connectors.FieldRecurrence {

@@ -139,7 +139,7 @@ func (s *Store) key(ctx context.Context, base string, id lksync.PairID) ([]byte,
 }
 
 // schemaVersion is what this release reads and writes.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // schema holds ids, revisions, dates, cursors, counters and flags, and one
 // column with a name that expires. A test knows the class of every column.
@@ -164,7 +164,23 @@ CREATE INDEX issue_right ON issue (kind, right_id);
 CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT NOT NULL DEFAULT '', swept INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, kind)) WITHOUT ROWID;
 CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
 CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('schema', 2), ('epoch', 0);`
+INSERT INTO meta VALUES ('schema', 3), ('epoch', 0);` + tally
+
+// tally keeps the number of links that are kept alike, those in the states Linked
+// and Conflicted. Counting them takes longer the more there are, and every round
+// asks twice.
+const tally = `
+CREATE TABLE tally (kind INTEGER PRIMARY KEY, links INTEGER NOT NULL);
+CREATE TRIGGER link_came AFTER INSERT ON link WHEN new.state IN (1, 3) BEGIN
+	INSERT INTO tally VALUES (new.kind, 1) ON CONFLICT DO UPDATE SET links = links + 1;
+END;
+CREATE TRIGGER link_went AFTER DELETE ON link WHEN old.state IN (1, 3) BEGIN
+	UPDATE tally SET links = links - 1 WHERE kind = old.kind;
+END;
+CREATE TRIGGER link_turned AFTER UPDATE ON link WHEN (old.state IN (1, 3)) <> (new.state IN (1, 3)) BEGIN
+	INSERT INTO tally VALUES (new.kind, 0) ON CONFLICT DO NOTHING;
+	UPDATE tally SET links = links + (new.state IN (1, 3)) - (old.state IN (1, 3)) WHERE kind = new.kind;
+END;`
 
 // from1 brings a state of the first form to the second.
 const from1 = `
@@ -177,6 +193,11 @@ ALTER TABLE intent ADD COLUMN proof INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
 CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 UPDATE meta SET value = 2 WHERE name = 'schema';`
+
+// from2 brings a state of the second form to the third.
+const from2 = tally + `
+INSERT INTO tally SELECT kind, count(*) FROM link WHERE state IN (1, 3) GROUP BY kind;
+UPDATE meta SET value = 3 WHERE name = 'schema';`
 
 type state struct {
 	db    *sql.DB
@@ -205,6 +226,12 @@ func (h *state) prepare(ctx context.Context) error {
 				return err
 			}
 			version = 2
+		}
+		if version == 2 {
+			if _, err := tx.ExecContext(ctx, from2); err != nil {
+				return err
+			}
+			version = 3
 		}
 		if version != schemaVersion {
 			return fmt.Errorf("%w: schema %d, this release knows %d", lksync.ErrState, version, schemaVersion)
@@ -367,8 +394,8 @@ func (h *state) Held(ctx context.Context) error {
 
 // Count implements lksync.State.
 func (h *state) Count(ctx context.Context, k connectors.Kind) (n int, err error) {
-	err = h.db.QueryRowContext(ctx, "SELECT count(*) FROM link WHERE kind = ? AND state IN (?, ?)", k, lksync.Linked, lksync.Conflicted).Scan(&n)
-	return n, err
+	err = h.db.QueryRowContext(ctx, "SELECT links FROM tally WHERE kind = ?", k).Scan(&n)
+	return n, none(err)
 }
 
 // Intents implements lksync.State.

@@ -3,6 +3,7 @@ package gormstate
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,6 +85,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	l := lksync.Link{Kind: connectors.KindContact, ID: [2]string{"l", "r"}, Rev: [2]string{"1", "2"}, Origin: lksync.Left, State: lksync.Linked}
 	require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{l}, Begin: []lksync.Intent{{Key: "k", Kind: l.Kind, Side: lksync.Left}}}))
 	_, err = h.(*state).db.ExecContext(t.Context(), `DROP INDEX link_waiting; DROP TABLE self;
+		DROP TRIGGER link_came; DROP TRIGGER link_went; DROP TRIGGER link_turned; DROP TABLE tally;
 		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since;
 		ALTER TABLE intent DROP COLUMN proof; UPDATE meta SET value = 1 WHERE name = 'schema'`)
 	require.NoError(t, err)
@@ -100,15 +102,55 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 		require.Len(t, ins, 1)
 		_, err = h.Key(t.Context())
 		require.NoError(t, err)
+		n, err := h.Count(t.Context(), l.Kind)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
 		require.NoError(t, h.Close())
 	}
 	h, err = s.Open(t.Context(), "a")
 	require.NoError(t, err)
-	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 3 WHERE name = 'schema'")
+	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 4 WHERE name = 'schema'")
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	_, err = s.Open(t.Context(), "a")
 	require.ErrorIs(t, err, lksync.ErrState, "a newer one is left alone")
+}
+
+// What is counted on the way is what counting finds, whatever a link turns into.
+func TestTheTallyIsTheCount(t *testing.T) {
+	s, err := New(t.TempDir(), keyring(t))
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	defer h.Close()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	kinds := []connectors.Kind{connectors.KindContact, connectors.KindAppointment}
+	for i := range 300 {
+		var b lksync.Batch
+		for j := range rnd.IntN(4) {
+			l := lksync.Link{Kind: kinds[rnd.IntN(2)], ID: [2]string{fmt.Sprint("l", i, ".", j), fmt.Sprint("r", i, ".", j)}, Origin: lksync.Left,
+				State: lksync.LinkState(1 + rnd.IntN(5))}
+			b.Put = append(b.Put, l)
+		}
+		ls, err := h.Links(t.Context(), kinds[rnd.IntN(2)], int64(rnd.IntN(i+1)), 3)
+		require.NoError(t, err)
+		for _, l := range ls {
+			if rnd.IntN(4) == 0 {
+				b.Drop = append(b.Drop, l.Number)
+				continue
+			}
+			l.State = lksync.LinkState(1 + rnd.IntN(5))
+			b.Put = append(b.Put, l)
+		}
+		require.NoError(t, h.Commit(t.Context(), b))
+		for _, k := range kinds {
+			n, err := h.Count(t.Context(), k)
+			require.NoError(t, err)
+			want := 0
+			require.NoError(t, h.(*state).db.QueryRowContext(t.Context(), "SELECT count(*) FROM link WHERE kind = ? AND state IN (?, ?)", k, lksync.Linked, lksync.Conflicted).Scan(&want))
+			require.Equal(t, want, n)
+		}
+	}
 }
 
 // The scratch of a round is a sealed file, and gone when it is closed.
@@ -218,6 +260,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"issue.detail": "constant", "issue.name": "expiring name", "issue.first": "date", "issue.last": "date", "issue.next_try": "date", "issue.tries": "counter",
 		"position.side": "flag", "position.kind": "flag", "position.cursor": "cursor", "position.swept": "date",
 		"approval.kind": "flag", "approval.deletions": "counter",
+		"tally.kind": "flag", "tally.links": "counter",
 	}
 	s, err := New(t.TempDir(), keyring(t))
 	require.NoError(t, err)
