@@ -206,6 +206,7 @@ func (s *system) put(it *item, old *connectors.Record) {
 
 func (s *system) lag(k connectors.Kind) time.Duration {
 	if l := s.d.lag[k]; l > 0 && !s.w.resting {
+		s.w.some(lagged)
 		return time.Duration(s.w.rng.Int64N(int64(l)))
 	}
 	return 0

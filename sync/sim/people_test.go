@@ -166,6 +166,42 @@ func (w *world) meet(r *rand.Rand, t *thing, s *system, rec *connectors.Record, 
 	w.types(t, s, rec, connectors.FieldAttendees, nil)
 }
 
+// invite makes a meeting of a user and invites colleagues.
+func (w *world) invite(r *rand.Rand, s *system, user int, attendees ...int) *thing {
+	w.set.meeting = true
+	t := w.newThing(ka, user)
+	t.meeting, t.bornCRM = true, s.crm()
+	rec := connectors.NewRecord(ka)
+	w.fill(r, t, s, rec)
+	rec.Appointment.Organizer.Address = address(user)
+	for _, i := range attendees {
+		rec.Appointment.Attendees = append(rec.Appointment.Attendees, connectors.Party{Address: address(i)})
+		t.users |= 1 << i
+	}
+	w.types(t, s, rec, connectors.FieldAttendees, nil)
+	if !s.crm() {
+		w.uid++
+		rec.Appointment.UID = fmt.Sprintf("uid-%d", w.uid)
+	}
+	it := s.add(rec, t, user)
+	it.org = true
+	if !s.crm() {
+		w.message(s, it, fieldsOf(ka), true)
+		w.fanOut(s, it)
+	}
+	return t
+}
+
+// in returns the thing's record in a system, nil if there is none.
+func (t *thing) in(s *system) *item {
+	for _, p := range t.places {
+		if p.s == s && !p.it.gone {
+			return p.it
+		}
+	}
+	return nil
+}
+
 // fanOut brings a meeting, as it stands in its organizer's mailbox, to the
 // attendees' mailboxes, as mail systems do.
 func (w *world) fanOut(s *system, it *item) {
@@ -360,6 +396,7 @@ func (w *world) env(r *rand.Rand) {
 			w.note("%s: recovers", s.name)
 		}
 	case 4:
+		w.some(clocksOff)
 		s.skew = time.Duration(r.IntN(480)-240) * time.Second
 		w.note("%s: its clock is off by %s", s.name, s.skew)
 	}

@@ -59,7 +59,7 @@ func drawWith(seed uint64, hard, meetings bool) settings {
 		set.winner = lksync.RightWins
 	}
 	again := hard && r.IntN(10) == 0
-	for i := range 55 + r.IntN(extra) {
+	for i := range 62 + r.IntN(extra) {
 		for range r.IntN(4) {
 			set.steps = append(set.steps, step{op: opUser, n: r.Uint64()})
 		}
@@ -161,6 +161,12 @@ func TestSim(t *testing.T) {
 	}
 }
 
+// knownBad says of a seed of draw why it breaks a promise that is not mended yet.
+func knownBad(seed uint64) (why string, ok bool) {
+	why, ok = map[uint64]string{}[seed]
+	return why, ok
+}
+
 // sweep runs seeds on all processors.
 func sweep(t *testing.T, first uint64, n int, draw func(uint64) settings) counters {
 	var mu sync.Mutex
@@ -181,6 +187,12 @@ func sweep(t *testing.T, first uint64, n int, draw func(uint64) settings) counte
 					return
 				}
 				w := simulate(t, a, draw(seed), all, false)
+				if why, ok := knownBad(seed); ok {
+					if w.broken == nil {
+						t.Errorf("seed %d breaks nothing now: take it off the list (%s)", seed, why)
+					}
+					continue
+				}
 				mu.Lock()
 				sum.add(w.count)
 				report := w.broken != nil && !failed

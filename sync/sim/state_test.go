@@ -79,6 +79,7 @@ func (s calendarTable) PutMeeting(ctx context.Context, crm authz.Resource, m lks
 	f := w.boundary(false, "put meeting")
 	w.leaks("the table of meetings", m.Hash, m.Record, m.Key, m.Rev, m.Parties)
 	if f.class != nil {
+		w.some(tableFaults)
 		w.note("  fault: disk full")
 		return false, f.class
 	}

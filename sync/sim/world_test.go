@@ -456,10 +456,13 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 		switch r.IntN(8) {
 		case 0:
 			f.replay = true
+			w.some(pagesAgain)
 		case 1:
 			f.shuffle = true
+			w.some(pagesShuffled)
 		case 2:
 			f.twice = true
+			w.some(listedTwice)
 		case 3:
 			f.class = connectors.ErrCursorExpired
 			w.some(expired)
@@ -469,7 +472,9 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 	case "get", "find", "list":
 		f.class = []error{connectors.ErrUnavailable, connectors.ErrThrottled, connectors.ErrForbidden, connectors.ErrUnauthorized}[r.IntN(4)]
 		if op == "get" {
-			f.item = r.IntN(3)
+			if f.item = r.IntN(3); f.item > 0 {
+				w.some(unreadable)
+			}
 		}
 	case "create", "update", "delete":
 		f.item = r.IntN(3)
@@ -492,6 +497,12 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 		case 8:
 			f.class = []error{connectors.ErrPrecondition, connectors.ErrForbidden, connectors.ErrUnauthorized}[r.IntN(3)]
 		}
+	}
+	switch f.class {
+	case connectors.ErrThrottled:
+		w.some(throttled)
+	case connectors.ErrUnauthorized:
+		w.some(refusedCredentials)
 	}
 	return f
 }
