@@ -82,8 +82,8 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 	if err != nil {
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
-	h := &state{db: db, base: base}
-	if err := h.prepare(ctx); err != nil {
+	h := &state{db: db, base: base, statements: statements{}}
+	if err := h.takeOver(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
@@ -203,10 +203,26 @@ type state struct {
 	db    *sql.DB
 	base  string // of the names of its files
 	epoch int64
+	statements
 }
 
-// prepare makes the tables if need be and takes the state over.
-func (h *state) prepare(ctx context.Context) error {
+// statements remembers what was prepared: reading SQL takes longer than most of it
+// takes to run. For one goroutine; what is in it goes when its database is closed.
+type statements map[string]*sql.Stmt
+
+func (s statements) prepare(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	if st := s[query]; st != nil {
+		return st, nil
+	}
+	st, err := db.PrepareContext(ctx, query)
+	if err == nil {
+		s[query] = st
+	}
+	return st, err
+}
+
+// takeOver makes the tables if need be and takes the state over.
+func (h *state) takeOver(ctx context.Context) error {
 	return h.tx(ctx, func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil {
@@ -322,7 +338,11 @@ func (h *state) Find(ctx context.Context, k connectors.Kind, s lksync.Side, id s
 	if s == lksync.Right {
 		q = "SELECT " + linkColumns + " FROM link WHERE kind = ? AND right_id = ? AND right_id <> ''"
 	}
-	l, err := scanLink(h.db.QueryRowContext(ctx, q, k, id).Scan)
+	st, err := h.prepare(ctx, h.db, q)
+	if err != nil {
+		return lksync.Link{}, false, err
+	}
+	l, err := scanLink(st.QueryRowContext(ctx, k, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return lksync.Link{}, false, nil
 	}
@@ -425,10 +445,33 @@ func (h *state) Approved(ctx context.Context, k connectors.Kind) (n int, err err
 	return n, none(err)
 }
 
+// What a commit does for each record of a batch.
+const (
+	dropLink = "DELETE FROM link WHERE number = ?"
+	putLink  = "INSERT INTO link (" + linkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
+		right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
+		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since`
+	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
+	endIntent   = "DELETE FROM intent WHERE key = ?"
+)
+
 // Commit implements lksync.State.
 func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
+	// Before the transaction, which has the only connection to itself.
+	for query, n := range map[string]int{dropLink: len(b.Drop), putLink: len(b.Put), beginIntent: len(b.Begin), endIntent: len(b.End)} {
+		if n > 0 {
+			if _, err := h.prepare(ctx, h.db, query); err != nil {
+				return fmt.Errorf("gormstate: commit: %w", err)
+			}
+		}
+	}
 	err := h.tx(ctx, func(tx *sql.Tx) error {
 		exec := func(query string, args ...any) error {
+			if st := h.statements[query]; st != nil {
+				_, err := tx.StmtContext(ctx, st).ExecContext(ctx, args...)
+				return err
+			}
 			_, err := tx.ExecContext(ctx, query, args...)
 			return err
 		}
@@ -442,7 +485,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			return errors.Join(lksync.ErrFenced, err)
 		}
 		for _, n := range b.Drop {
-			if err := exec("DELETE FROM link WHERE number = ?", n); err != nil {
+			if err := exec(dropLink, n); err != nil {
 				return err
 			}
 		}
@@ -451,23 +494,20 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			if l.Number != 0 {
 				number = l.Number
 			}
-			if err := exec("INSERT INTO link ("+linkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
-				right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
-				apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since`,
+			if err := exec(putLink,
 				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen), l.Role, fields(l.Apart), []byte(l.Base),
 				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since)); err != nil {
 				return err
 			}
 		}
 		for _, i := range b.Begin {
-			if err := exec("INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			if err := exec(beginIntent,
 				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made), i.Check); err != nil {
 				return err
 			}
 		}
 		for _, key := range b.End {
-			if err := exec("DELETE FROM intent WHERE key = ?", key); err != nil {
+			if err := exec(endIntent, key); err != nil {
 				return err
 			}
 		}
