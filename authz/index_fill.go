@@ -130,6 +130,10 @@ func (f *filling) batch() {
 	ix, sum := f.ix, uint64(0)
 	for i := range f.waiting {
 		w := &f.waiting[i]
+		if i > 0 && w.principal == f.waiting[i-1].principal { // as where they are kept by principal
+			w.hash, w.at = f.waiting[i-1].hash, f.waiting[i-1].at
+			continue
+		}
 		w.hash = maphash.String(ix.seed, w.principal)
 		w.at = ix.who.peek(w.hash)
 	}
@@ -144,7 +148,11 @@ func (f *filling) batch() {
 	ix.seen += sum
 	for i := range f.waiting {
 		w := &f.waiting[i]
-		w.row.who = ix.knowBy(w.hash, w.principal).number
+		if i > 0 && w.principal == f.waiting[i-1].principal {
+			w.row.who = f.waiting[i-1].row.who
+		} else {
+			w.row.who = ix.knowBy(w.hash, w.principal).number
+		}
 		up := maphash.String(ix.seed, w.path[:max(0, strings.LastIndexByte(w.path, '/'))])
 		p := f.piece(up%fillParts, len(w.path))
 		w.row.on = uint32(p.text.Len())

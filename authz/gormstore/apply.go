@@ -21,7 +21,7 @@ import (
 const (
 	revise = `INSERT INTO authz_history (revision, change) SELECT CAST(? AS BIGINT), CAST(? AS TEXT)
 		WHERE COALESCE((SELECT MAX(revision) FROM authz_history), 0) = CAST(? AS BIGINT) ON CONFLICT DO NOTHING`
-	revoke   = "DELETE FROM authz_assignments WHERE id = ?"
+	revoke   = "DELETE FROM authz_assignments WHERE principal = ? AND id = ?"
 	leave    = "DELETE FROM authz_members WHERE id = ?"
 	join     = "INSERT INTO authz_members (id, member, team) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 	undefine = "DELETE FROM authz_roles WHERE role = ?"
@@ -87,7 +87,7 @@ func (s *Store) commit(ctx context.Context, rs []authz.AuditRecord, c authz.Chan
 // apply changes what holds now. What is removed goes first.
 func (t transaction) apply(d *dialect, c authz.Change) error {
 	for _, x := range c.Remove {
-		if _, err := t.exec(d.sql(revoke), x.ID.String()); err != nil {
+		if _, err := t.exec(d.sql(revoke), x.Principal.String(), x.ID.String()); err != nil {
 			return err
 		}
 	}

@@ -13,11 +13,14 @@ import (
 // dialect is how one kind of database differs from the other. Where gorm knows
 // the difference it is asked; this is the rest.
 type dialect struct {
-	name    string
-	key     string // type of a text that is a primary key
-	number  string // type of a number that is a primary key
-	blob    string // type of bytes
-	tail    string // end of CREATE TABLE, for tables that are found by their key only
+	name   string
+	key    string // type of a text that is a primary key
+	number string // type of a number that is a primary key
+	blob   string // type of bytes
+	tail   string // end of CREATE TABLE, for tables that are found by their key only
+	// order is the key of an assignment. PostgreSQL keeps no rows in the order of
+	// a key, nor a name of full length in an index.
+	order   []string
 	lock    string // first statement of a migration; "" where the isolation does it
 	concat  string // aggregate function that joins texts
 	char    string // function from a number to a character
@@ -29,13 +32,13 @@ type dialect struct {
 func newDialect(db *gorm.DB) (*dialect, error) {
 	switch name := db.Name(); name {
 	case "sqlite":
-		return &dialect{name: name, key: "TEXT", number: "INTEGER", blob: "BLOB", tail: " WITHOUT ROWID", concat: "group_concat", char: "char", prepped: true,
+		return &dialect{name: name, key: "TEXT", number: "INTEGER", blob: "BLOB", tail: " WITHOUT ROWID", order: []string{"principal", "id"}, concat: "group_concat", char: "char", prepped: true,
 			// Serializable takes the write lock at the beginning. Whoever reads
 			// first and then writes may find that another did the same, and
 			// neither of the two could go on.
 			read: sql.TxOptions{ReadOnly: true}, write: sql.TxOptions{Isolation: sql.LevelSerializable}}, nil
 	case "postgres":
-		return &dialect{name: name, key: `TEXT COLLATE "C"`, number: "BIGINT", blob: "BYTEA", concat: "string_agg", char: "chr",
+		return &dialect{name: name, key: `TEXT COLLATE "C"`, number: "BIGINT", blob: "BYTEA", order: []string{"id"}, concat: "string_agg", char: "chr",
 			lock: "SELECT pg_advisory_xact_lock(7311437120031415927)",
 			read: sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 			// The row of the revision, written first, puts writers in a line. A

@@ -39,15 +39,16 @@ const loadPage = 1000
 
 // packed asks for a page of assignments as one text, since each value that a
 // driver hands over costs more than what is done with it here. No name holds a
-// control character. Free text may, and comes with its lengths.
+// control character. Terms may, and come with their length.
 func packed(d *dialect) string {
 	names := columns()
-	free := names[len(names)-2:]
-	names = names[:len(names)-2]
+	last := names[len(names)-1]
 	us, rs := d.char+"(31)", d.char+"(30)"
-	row := "concat_ws(" + us + ", " + strings.Join(names, ", ") + ", octet_length(" + free[0] + "), octet_length(" + free[1] + "), " + strings.Join(free, " || ") + ")"
-	return d.sql("SELECT COUNT(*), COALESCE(MAX(id), ''), COALESCE(" + d.concat + "(" + row + ", " + rs + "), '')" +
-		" FROM (SELECT * FROM authz_assignments WHERE id > ? ORDER BY id LIMIT ?) AS page")
+	row := "concat_ws(" + us + ", " + strings.Join(names[:len(names)-1], ", ") + ", octet_length(" + last + "), " + last + ")"
+	order := strings.Join(d.order, ", ")
+	after := "(" + order + ") > (?" + strings.Repeat(", ?", len(d.order)-1) + ")"
+	return d.sql("SELECT COUNT(*), COALESCE(" + d.concat + "(" + row + ", " + rs + "), '')" +
+		" FROM (SELECT * FROM authz_assignments WHERE " + after + " ORDER BY " + order + " LIMIT ?) AS page")
 }
 
 func (t transaction) assignments(d *dialect, each func(authz.Authorization) error) error {
@@ -56,10 +57,14 @@ func (t transaction) assignments(d *dialect, each func(authz.Authorization) erro
 		return err
 	}
 	text := packed(d)
-	for last := ""; ; {
+	for {
+		values := make([]any, 0, 3)
+		for _, name := range d.order {
+			values = append(values, string(p.key[name]))
+		}
 		var n int
 		var rows []byte
-		if err := t.row(text, last, loadPage).Scan(&n, &last, &rows); err != nil {
+		if err := t.row(text, append(values, loadPage)...).Scan(&n, &rows); err != nil {
 			return err
 		}
 		for range n {
@@ -67,10 +72,10 @@ func (t transaction) assignments(d *dialect, each func(authz.Authorization) erro
 			if err != nil {
 				return err
 			}
+			rows = rest
 			if err := each(x); err != nil {
 				return err
 			}
-			rows = rest
 		}
 		if len(rows) > 0 {
 			return errRow

@@ -20,10 +20,12 @@ var errRow = errors.New("a row cannot be read")
 type parser struct {
 	roles [16]authz.Role  // some met lately: to parse one takes long, and there are few
 	giver authz.Principal // the last one: most are given by few
+	last  authz.Principal // whose assignment was read
 	texts strings.Builder
+	key   map[string][]byte // of the last row that next read, by column
 }
 
-func newParser() *parser { return &parser{} }
+func newParser() *parser { return &parser{key: map[string][]byte{}} }
 
 // textPiece is in bytes. Whoever keeps one text keeps a piece.
 const textPiece = 1 << 14
@@ -43,7 +45,7 @@ func (p *parser) text(b []byte) string {
 }
 
 // fields are the columns of an assignment as texts.
-type fields [12][]byte
+type fields [7][]byte
 
 // next reads the first row of a packed text and returns what follows it.
 func (p *parser) next(text []byte) (x authz.Authorization, rest []byte, err error) {
@@ -55,19 +57,18 @@ func (p *parser) next(text []byte) (x authz.Authorization, rest []byte, err erro
 		}
 		f[i], text = text[:end], text[end+1:]
 	}
-	reason, err1 := strconv.ParseUint(string(f[10]), 10, 31)
-	condition, err2 := strconv.ParseUint(string(f[11]), 10, 31)
-	size := reason + condition
-	if err1 != nil || err2 != nil || uint64(len(text)) < size {
+	size, err := strconv.ParseUint(string(f[6]), 10, 31)
+	if err != nil || uint64(len(text)) < size {
 		return x, nil, f.fail(errRow)
 	}
-	f[10], f[11] = text[:reason], text[reason:size]
+	f[6] = text[:size]
 	switch text = text[size:]; {
 	case len(text) > 1 && text[0] == 30:
 		rest = text[1:]
 	case len(text) > 0:
 		return x, nil, f.fail(errRow)
 	}
+	p.key["id"], p.key["principal"] = f[0], f[1]
 	return x, rest, p.row(&f, &x)
 }
 
@@ -75,11 +76,10 @@ func (f *fields) fail(err error) error { return fmt.Errorf("authorization %.40q:
 
 // row reads an assignment.
 func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
-	x.Reason, x.Condition = p.text(f[10]), p.text(f[11])
 	if x.ID, err = id(f[0]); err != nil {
 		return f.fail(err)
 	}
-	if x.Principal, err = authz.ParsePrincipal(p.text(f[1])); err != nil {
+	if x.Principal, err = p.holder(f[1]); err != nil {
 		return f.fail(err)
 	}
 	if x.Role, err = p.role(f[2]); err != nil {
@@ -96,26 +96,61 @@ func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
 	default:
 		return f.fail(errors.New("effect: want 1 or 2"))
 	}
-	if x.From, err = unstamp(f[5]); err != nil {
+	if x.GrantedBy, err = p.perhaps(f[5]); err != nil {
 		return f.fail(err)
 	}
-	if x.Until, err = unstamp(f[6]); err != nil {
-		return f.fail(err)
+	if len(f[6]) > 0 {
+		if err := p.terms(f[6], x); err != nil {
+			return f.fail(err)
+		}
 	}
-	if x.GrantedBy, err = p.perhaps(f[7]); err != nil {
-		return f.fail(err)
+	return nil
+}
+
+// terms reads what function terms writes.
+func (p *parser) terms(text []byte, x *authz.Authorization) (err error) {
+	var f [5][]byte
+	for i := range f {
+		end := bytes.IndexByte(text, 31)
+		if end < 0 {
+			return fmt.Errorf("terms: %w", errRow)
+		}
+		f[i], text = text[:end], text[end+1:]
 	}
-	switch string(f[8]) {
+	if x.From, err = unstamp(f[0]); err != nil {
+		return fmt.Errorf("starts: %w", err)
+	}
+	if x.Until, err = unstamp(f[1]); err != nil {
+		return fmt.Errorf("ends: %w", err)
+	}
+	switch string(f[2]) {
 	case "0":
 	case "1":
 		x.Pending = true
 	default:
-		return f.fail(errors.New("pending: want 0 or 1"))
+		return errors.New("pending: want 0 or 1")
 	}
-	if x.ApprovedBy, err = p.perhaps(f[9]); err != nil {
-		return f.fail(err)
+	if x.ApprovedBy, err = p.perhaps(f[3]); err != nil {
+		return fmt.Errorf("approved by: %w", err)
 	}
+	size, err := strconv.ParseUint(string(f[4]), 10, 31)
+	if err != nil || uint64(len(text)) < size {
+		return fmt.Errorf("reason: %w", errRow)
+	}
+	x.Reason, x.Condition = p.text(text[:size]), p.text(text[size:])
 	return nil
+}
+
+// holder reads the principal of an assignment. Those of one may come together.
+func (p *parser) holder(b []byte) (authz.Principal, error) {
+	if len(b) > 0 && string(b) == p.last.String() {
+		return p.last, nil
+	}
+	who, err := authz.ParsePrincipal(p.text(b))
+	if err == nil {
+		p.last = who
+	}
+	return who, err
 }
 
 // id reads the form in which an id is written here, and none of the others that
@@ -124,28 +159,35 @@ func id(b []byte) (x uuid.UUID, err error) {
 	if len(b) != 36 || b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
 		return x, errRow
 	}
-	for i, at := range [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34} {
-		hi, lo := hexDigit(b[at]), hexDigit(b[at+1])
-		if hi|lo > 15 {
-			return uuid.UUID{}, errRow
-		}
-		x[i] = hi<<4 | lo
+	bad := byte(0)
+	pair := func(to, at int) {
+		hi, lo := hexDigits[b[at]], hexDigits[b[at+1]]
+		x[to], bad = hi<<4|lo&15, bad|hi|lo
+	}
+	pair(0, 0)
+	pair(1, 2)
+	pair(2, 4)
+	pair(3, 6)
+	pair(4, 9)
+	pair(5, 11)
+	pair(6, 14)
+	pair(7, 16)
+	pair(8, 19)
+	pair(9, 21)
+	for i := range 6 {
+		pair(10+i, 24+2*i)
+	}
+	if bad > 15 {
+		return uuid.UUID{}, errRow
 	}
 	return x, nil
 }
 
-// hexDigit returns what a digit stands for, more than 15 if it is none.
-func hexDigit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
-}
+// hexDigits says what each byte stands for, more than 15 if it is no digit.
+const hexDigits = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\xff\xff\xff\xff\xff\xff" +
+	"\xff\x0a\x0b\x0c\x0d\x0e\x0f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x0a\x0b\x0c\x0d\x0e\x0f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" +
+	"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" +
+	"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 
 func (p *parser) role(b []byte) (authz.Role, error) {
 	if len(b) == 0 {

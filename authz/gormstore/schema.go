@@ -24,6 +24,7 @@ func steps() []step {
 	return []step{
 		{"tables", createTables},
 		{"rows from before there were numbers", adoptUnnumbered},
+		{"assignments by their holder", clusterAssignments},
 	}
 }
 

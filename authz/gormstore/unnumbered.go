@@ -42,7 +42,7 @@ func adoptAuthorizations(tx *gorm.DB) error {
 			return err
 		}
 		for _, r := range rows {
-			if err := tx.Exec(insertion("authz_assignments", columns(), 1), r.ID, r.Principal, r.Role, r.Resource, r.Effect, stamp(r.From.Time), stamp(r.Until.Time),
+			if err := tx.Exec(insertion("authz_assignments", columnsApart(), 1), r.ID, r.Principal, r.Role, r.Resource, r.Effect, stamp(r.From.Time), stamp(r.Until.Time),
 				r.GrantedBy, 0, "", r.Reason, "").Error; err != nil {
 				return err
 			}
