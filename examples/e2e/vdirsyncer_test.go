@@ -219,7 +219,7 @@ func (k *books) ours() func() cost {
 	require.NoError(b, err)
 	hub, err := connectors.NewHub(az.Authorizer, safe, left, mail)
 	require.NoError(b, err)
-	states, err := gormstate.New(b.TempDir(), keys)
+	states, err := gormstate.New(b.TempDir(), keys, nil)
 	require.NoError(b, err)
 	pair := lksync.Pair{ID: "ana", Resource: authztest.Resource(b, "tenants/acme/users/ana/sync"), OnBehalfOf: ana, Rules: []lksync.Rule{{Kind: connectors.KindContact}},
 		Left: open(hub, "twin", "", "tenants/acme/crm"), Right: open(hub, dav.Name, "to", "tenants/acme/users/ana/mailbox")}

@@ -31,25 +31,46 @@ type Wrapper interface {
 	Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, error)
 }
 
+// Options of a Store. The nil Options work.
+type Options struct {
+	// Idle is how many states at most stay open after they were closed, for their
+	// next round: those that were used last. Each takes four descriptors or so.
+	// Zero: none.
+	Idle int
+}
+
 // Store implements lksync.StateStore in a directory. Safe for concurrent use,
-// also by several processes: of two that open one state, the later has it.
+// also by several processes: of two that open one state, the later has it. Close
+// it if it keeps idle states open.
 type Store struct {
-	dir string
-	w   Wrapper
+	dir  string
+	w    Wrapper
+	idle *idle
 }
 
 var _ lksync.StateStore = (*Store)(nil)
 
 // New uses a directory, which is made if need be, readable by its owner only.
-func New(dir string, w Wrapper) (*Store, error) {
+func New(dir string, w Wrapper, o *Options) (*Store, error) {
 	if w == nil {
 		return nil, errors.New("gormstate: new: no wrapper for the keys")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gormstate: new: %w", err)
 	}
-	s := &Store{dir, w}
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Store{dir, w, newIdle(o.Idle)}
 	return s, s.tidy()
+}
+
+// Close closes what no round uses. The Store can be used further.
+func (s *Store) Close() error {
+	if err := s.idle.close(); err != nil {
+		return fmt.Errorf("gormstate: close: %w", err)
+	}
+	return nil
 }
 
 // tidy removes scratch files that a crash left.
@@ -70,6 +91,9 @@ func (s *Store) tidy() error {
 func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error) {
 	sum := sha256.Sum256([]byte(id)) // a name that any file system takes and that tells nothing
 	base := filepath.Join(s.dir, hex.EncodeToString(sum[:16]))
+	if k := s.idle.take(base); k != nil {
+		return s.take(ctx, id, k)
+	}
 	key, err := s.key(ctx, base, id)
 	if err != nil {
 		return nil, err
@@ -82,9 +106,18 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 	if err != nil {
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
-	h := &state{db: db, base: base, statements: statements{}}
+	k := &kept{base: base, db: db, statements: statements{}}
+	if k.files, err = look(base); err != nil {
+		return nil, errors.Join(fmt.Errorf("gormstate: open %s: %w", id, err), db.Close())
+	}
+	return s.take(ctx, id, k)
+}
+
+// take makes an open file the state of whoever asked for it.
+func (s *Store) take(ctx context.Context, id lksync.PairID, k *kept) (lksync.State, error) {
+	h := &state{kept: k, idle: s.idle}
 	if err := h.takeOver(ctx); err != nil {
-		_ = db.Close()
+		_ = k.db.Close()
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
 	return h, nil
@@ -200,10 +233,10 @@ INSERT INTO tally SELECT kind, count(*) FROM link WHERE state IN (1, 3) GROUP BY
 UPDATE meta SET value = 3 WHERE name = 'schema';`
 
 type state struct {
-	db    *sql.DB
-	base  string // of the names of its files
-	epoch int64
-	statements
+	*kept
+	idle   *idle
+	epoch  int64
+	failed bool // a commit: the file is opened anew next time
 }
 
 // statements remembers what was prepared: reading SQL takes longer than most of it
@@ -268,7 +301,17 @@ func (h *state) tx(ctx context.Context, do func(*sql.Tx) error) error {
 }
 
 // Close implements lksync.State.
-func (h *state) Close() error { return h.db.Close() }
+func (h *state) Close() error {
+	k := h.kept
+	if k == nil {
+		return nil
+	}
+	h.kept = nil // whoever goes on using it gets no other's state
+	if h.failed {
+		return k.db.Close()
+	}
+	return h.idle.put(context.Background(), k)
+}
 
 // Cursor implements lksync.State.
 func (h *state) Cursor(ctx context.Context, s lksync.Side, k connectors.Kind) (string, error) {
@@ -556,6 +599,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		}
 		return nil
 	})
+	h.failed = h.failed || err != nil
 	if errors.Is(err, lksync.ErrFenced) {
 		return lksync.ErrFenced
 	}
