@@ -132,6 +132,15 @@ func (k *kindRound) solve(b *Batch, u *unit) {
 	}
 }
 
+// carriedOver says that a unit was carried, and what it lacks there.
+func (k *kindRound) carriedOver(b *Batch, u *unit) {
+	if k.solve(b, u); u.lacks != nil {
+		u.blame(u.lacks, CodeRelated)
+		k.raise(b, u, CodeRelated)
+		u.trouble = ""
+	}
+}
+
 // linkOf returns the link that a unit has now that both sides are as seen.
 func (k *kindRound) linkOf(u *unit, state LinkState) Link {
 	l := Link{Kind: k.kind, Origin: Left}
@@ -174,7 +183,14 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			l.ID[1], l.Rev[1] = "", ""
 			b.Put = append(b.Put, l)
 		case Leave:
-			b.Put = append(b.Put, k.linkOf(u, Outside))
+			l := k.linkOf(u, Outside)
+			switch old := u.link; {
+			case old != nil && old.State == Linked: // what was changed since is still to be carried when it comes back
+				l.Rev, l.Apart, l.Base = old.Rev, old.Apart, old.Base
+			default: // a conflict is one again, and what never was alike is compared
+				l.Rev = [2]string{}
+			}
+			b.Put = append(b.Put, l)
 			k.solve(&b, u)
 			k.rep.Unlinked++
 		case Forget:
@@ -249,12 +265,22 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 				continue
 			}
 		}
-		r := connectors.NewRecord(k.kind)
-		for _, f := range k.t.shared {
-			if !k.t.caps[s.at()].Fields[f].ReadOnly {
-				connectors.CopyField(r, src, f)
-			}
+		refs, err := k.refer(ctx, s, w.u)
+		switch {
+		case stops(err):
+			return errors.Join(err, k.commit(ctx, held))
+		case err != nil:
+			w.u.blame(err, CodeLater)
+			k.raise(&held, w.u, CodeLater)
+			continue
 		}
+		r, err := k.draft(w.u, s)
+		if err != nil {
+			w.u.blame(err, CodeField)
+			k.raise(&held, w.u, CodeField)
+			continue
+		}
+		r.Refs = refs
 		ws = append(ws, w)
 		reused[key] = again
 		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
@@ -316,7 +342,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		}
 		b.End = append(b.End, x.key)
 		b.Put = append(b.Put, k.merged(l, x.w, x.w.u.views[from].rec))
-		k.solve(&b, x.w.u)
+		k.carriedOver(&b, x.w.u)
 	}
 	if err := k.commit(ctx, b); err != nil {
 		return err
@@ -325,6 +351,25 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
 	return k.settle(ctx, s, lost, spent, ws, drafts)
+}
+
+// draft is what a record of the other side becomes on a side where it is new.
+func (k *kindRound) draft(u *unit, s Side) (*connectors.Record, error) {
+	src, err := k.t.says(s, u.views[s.Other().at()].rec, true)
+	if err != nil {
+		return nil, err
+	}
+	r := connectors.NewRecord(k.kind)
+	for _, f := range k.t.carries(s, k.carried(s)) {
+		connectors.CopyField(r, src, f)
+	}
+	if s == Right {
+		if k.t.marks() {
+			r.SetCategories([]string{k.t.rule.Policy.Mark})
+		}
+		k.t.reminds(r)
+	}
+	return r, nil
 }
 
 // wrote0 is the revision of a record that was just created in the CRM.
@@ -510,6 +555,13 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			if fs := w.st.write[s.at()]; len(fs) > 0 && !failed[w.u] && stop == nil {
 				there := w.u.views[s.at()].rec
 				want := there.Clone()
+				if s == Left && slices.Contains(fs, connectors.FieldAttendees) && w.u.joins == nil {
+					if err := k.guests(ctx, w.u); err != nil {
+						failed[w.u] = true
+						stop = k.refused(&b, w.u, err, retry, stop)
+						continue
+					}
+				}
 				if p := w.u.joins; p != nil {
 					if err := k.bring(ctx, w.u, *p); err != nil {
 						stop, failed[w.u] = err, true
@@ -523,6 +575,9 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 							want.Appointment.Attendees = append(want.Appointment.Attendees, w.u.extra...)
 						}
 					}
+				}
+				if s == Right && k.t.reminds(want) {
+					fs = append(slices.Clone(fs), connectors.FieldReminder)
 				}
 				sel = append(sel, w)
 				edits = append(edits, connectors.Edit{ID: there.ID, Rev: there.Rev, Record: want, Fields: fs})
@@ -582,7 +637,7 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			}
 		}
 		b.Put = append(b.Put, k.merged(l, w, both))
-		k.solve(&b, w.u)
+		k.carriedOver(&b, w.u)
 		if k.brake.approved > 0 && k.brake.used {
 			b.Approve = map[connectors.Kind]int{k.kind: 0} // an approval serves once
 		}

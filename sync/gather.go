@@ -238,6 +238,9 @@ func (k *kindRound) ready(ctx context.Context, us []*unit) ([]*unit, error) {
 		return nil, err
 	}
 	us = k.surface(us)
+	if err := k.judgeAll(ctx, us); err != nil {
+		return nil, err
+	}
 	if us, err = k.meet(ctx, us); err != nil {
 		return nil, err
 	}
