@@ -49,6 +49,7 @@ type Capability struct {
 	// it says.
 	NoKey bool
 
+	Search      []Field         // text fields that records can be looked for by; see Searcher
 	Refs        map[Role][]Kind // what records of this kind refer to, read and written; nil: nothing
 	Attachments AttachmentCapability
 }

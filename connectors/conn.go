@@ -97,6 +97,9 @@ func (c *Conn) Changes(ctx context.Context, k Kind, cursor string, limit int) (P
 		if err := c.sane("changes", k, p.Changes[i].ID, p.Changes[i].Rev, p.Changes[i].Record); err != nil {
 			return Page{}, err
 		}
+		if r := p.Changes[i].Record; r != nil && r.Mail != nil && (!p.Changes[i].Head || r.Mail.Body != "") {
+			return Page{}, c.malformed("changes", k, "the body of a mail came along")
+		}
 	}
 	return p, nil
 }

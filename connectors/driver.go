@@ -57,12 +57,16 @@ const MaxCursor = 64 << 10
 
 // Change is the news about one record. Gone is a tombstone: the system says
 // that it was deleted. Record is set when the content came along for nothing.
+// With Head it lacks its long texts, the description, note or body: enough to
+// decide whether the record is wanted, and to be read with Get if it is. Of mails
+// nothing but heads comes along: a body is read when somebody wants the mail.
 type Change struct {
 	ID       string
 	Rev      string
 	Modified time.Time
 	Gone     bool
 	Record   *Record
+	Head     bool
 }
 
 // Result is the outcome of reading one record.

@@ -106,6 +106,18 @@ func (r *Record) Clone() *Record {
 	return &c
 }
 
+// Head takes the long texts off a record: what is left is enough to decide
+// whether it is wanted.
+func (r *Record) Head() {
+	switch {
+	case r.Mail != nil:
+		r.Mail.Body = ""
+	default:
+		r.SetText(FieldDescription, "")
+		r.SetText(FieldNote, "")
+	}
+}
+
 // NewRecord returns an empty record of a kind, with its content allocated.
 func NewRecord(k Kind) *Record {
 	r := &Record{Kind: k}

@@ -147,3 +147,27 @@ func (m Marks) MarshalText() ([]byte, error) { return nil, ErrContent }
 
 // GobEncode returns ErrContent.
 func (m Marks) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints the field.
+func (q Query) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "query for %s", q.Field) }
+
+// LogValue logs the field.
+func (q Query) LogValue() slog.Value { return slog.StringValue("query for " + string(q.Field)) }
+
+// MarshalText returns ErrContent.
+func (q Query) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (q Query) GobEncode() ([]byte, error) { return nil, ErrContent }
+
+// Format prints the id.
+func (h Hit) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "hit %q", h.ID) }
+
+// LogValue logs the id.
+func (h Hit) LogValue() slog.Value { return slog.StringValue(h.ID) }
+
+// MarshalText returns ErrContent.
+func (h Hit) MarshalText() ([]byte, error) { return nil, ErrContent }
+
+// GobEncode returns ErrContent.
+func (h Hit) GobEncode() ([]byte, error) { return nil, ErrContent }

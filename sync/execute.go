@@ -132,11 +132,22 @@ func (k *kindRound) solve(b *Batch, u *unit) {
 	}
 }
 
+// carriedOver says that a unit was carried, and what it lacks there.
+func (k *kindRound) carriedOver(b *Batch, u *unit) {
+	if k.solve(b, u); u.lacks != nil {
+		u.blame(u.lacks, CodeRelated)
+		k.raise(b, u, CodeRelated)
+		u.trouble = ""
+	}
+}
+
 // linkOf returns the link that a unit has now that both sides are as seen.
 func (k *kindRound) linkOf(u *unit, state LinkState) Link {
 	l := Link{Kind: k.kind, Origin: Left}
 	if u.link != nil {
 		l = *u.link
+	} else if r := u.views[0].rec; r != nil && strings.HasPrefix(r.Key, keyPrefix) {
+		l.Origin = Right // made from the mailbox, by a state that is no more
 	}
 	l.State, l.Seen, l.Apart, l.Base = state, k.now, nil, nil
 	if meetingIn(u) != nil {
@@ -164,7 +175,7 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			if u.link == nil {
 				k.rep.Linked++
 			}
-			if err := k.register(ctx, u, u.views[0].id, ""); err != nil {
+			if err := k.register(ctx, u, u.views[0].id, k.told(u)); err != nil {
 				return err
 			}
 			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
@@ -174,7 +185,14 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			l.ID[1], l.Rev[1] = "", ""
 			b.Put = append(b.Put, l)
 		case Leave:
-			b.Put = append(b.Put, k.linkOf(u, Outside))
+			l := k.linkOf(u, Outside)
+			switch old := u.link; {
+			case old != nil && old.State == Linked: // what was changed since is still to be carried when it comes back
+				l.Rev, l.Apart, l.Base = old.Rev, old.Apart, old.Base
+			default: // a conflict is one again, and what never was alike is compared
+				l.Rev = [2]string{}
+			}
+			b.Put = append(b.Put, l)
 			k.solve(&b, u)
 			k.rep.Unlinked++
 		case Forget:
@@ -249,12 +267,22 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 				continue
 			}
 		}
-		r := connectors.NewRecord(k.kind)
-		for _, f := range k.t.shared {
-			if !k.t.caps[s.at()].Fields[f].ReadOnly {
-				connectors.CopyField(r, src, f)
-			}
+		refs, err := k.refer(ctx, s, w.u)
+		switch {
+		case stops(err):
+			return errors.Join(err, k.commit(ctx, held))
+		case err != nil:
+			w.u.blame(err, CodeLater)
+			k.raise(&held, w.u, CodeLater)
+			continue
 		}
+		r, err := k.draft(w.u, s)
+		if err != nil {
+			w.u.blame(err, CodeField)
+			k.raise(&held, w.u, CodeField)
+			continue
+		}
+		r.Refs = refs
 		ws = append(ws, w)
 		reused[key] = again
 		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
@@ -279,6 +307,16 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	}
 	if err := k.st.Commit(ctx, announce); err != nil {
 		return err
+	}
+	if k.e.o.Clock().Sub(made) > k.e.o.Settle/2 {
+		// Whoever takes over would soon stop waiting for a call that has not even
+		// left. It does not leave; the next round finds nothing and decides.
+		var late Batch
+		for _, w := range ws {
+			w.u.detail = "the announcement took too long to be stored"
+			k.raise(&late, w.u, CodeLater)
+		}
+		return k.commit(ctx, late)
 	}
 	res, err := k.p.conn(s).Create(ctx, k.kind, drafts)
 	if err != nil {
@@ -316,7 +354,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		}
 		b.End = append(b.End, x.key)
 		b.Put = append(b.Put, k.merged(l, x.w, x.w.u.views[from].rec))
-		k.solve(&b, x.w.u)
+		k.carriedOver(&b, x.w.u)
 	}
 	if err := k.commit(ctx, b); err != nil {
 		return err
@@ -325,6 +363,25 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
 	return k.settle(ctx, s, lost, spent, ws, drafts)
+}
+
+// draft is what a record of the other side becomes on a side where it is new.
+func (k *kindRound) draft(u *unit, s Side) (*connectors.Record, error) {
+	src, err := k.t.says(s, u.views[s.Other().at()].rec, true)
+	if err != nil {
+		return nil, err
+	}
+	r := connectors.NewRecord(k.kind)
+	for _, f := range k.t.carries(s, k.carried(s)) {
+		connectors.CopyField(r, src, f)
+	}
+	if s == Right {
+		if k.t.marks() {
+			r.SetCategories([]string{k.t.rule.Policy.Mark})
+		}
+		k.t.reminds(r)
+	}
+	return r, nil
 }
 
 // wrote0 is the revision of a record that was just created in the CRM.
@@ -391,6 +448,9 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 	}
 }
 
+// keyPrefix begins every create key.
+const keyPrefix = "lk-"
+
 // key returns the key under which a record is created: that of an earlier try
 // whose outcome is not known, so that a system which refuses a second record
 // with the same key does so, or else a fresh one.
@@ -403,7 +463,7 @@ func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
 		return "", false, err
 	}
-	return "lk-" + hex.EncodeToString(b[:]), false, nil
+	return keyPrefix + hex.EncodeToString(b[:]), false, nil
 }
 
 // settle looks for creates whose answer was lost. What is not found stays
@@ -510,6 +570,13 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			if fs := w.st.write[s.at()]; len(fs) > 0 && !failed[w.u] && stop == nil {
 				there := w.u.views[s.at()].rec
 				want := there.Clone()
+				if s == Left && slices.Contains(fs, connectors.FieldAttendees) && w.u.joins == nil {
+					if err := k.guests(ctx, w.u); err != nil {
+						failed[w.u] = true
+						stop = k.refused(&b, w.u, err, retry, stop)
+						continue
+					}
+				}
 				if p := w.u.joins; p != nil {
 					if err := k.bring(ctx, w.u, *p); err != nil {
 						stop, failed[w.u] = err, true
@@ -523,6 +590,9 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 							want.Appointment.Attendees = append(want.Appointment.Attendees, w.u.extra...)
 						}
 					}
+				}
+				if s == Right && k.t.reminds(want) {
+					fs = append(slices.Clone(fs), connectors.FieldReminder)
 				}
 				sel = append(sel, w)
 				edits = append(edits, connectors.Edit{ID: there.ID, Rev: there.Rev, Record: want, Fields: fs})
@@ -568,8 +638,10 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		l := k.linkOf(w.u, Linked)
 		l.Rev = *rev[w.u]
 		rev0 := ""
-		if len(w.st.write[0]) > 0 {
-			rev0 = l.Rev[0]
+		switch m := w.u.meeting; {
+		case len(w.st.write[0]) == 0:
+		case w.u.joins != nil && m.Rev == w.u.views[0].rec.Rev, w.u.joins == nil && len(w.st.apart) == 0:
+			rev0 = l.Rev[0] // nothing of what a person wrote into the record is left or was there
 		}
 		if err := k.register(ctx, w.u, l.ID[0], rev0); err != nil {
 			return errors.Join(err, k.commit(ctx, b))
@@ -582,7 +654,7 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 			}
 		}
 		b.Put = append(b.Put, k.merged(l, w, both))
-		k.solve(&b, w.u)
+		k.carriedOver(&b, w.u)
 		if k.brake.approved > 0 && k.brake.used {
 			b.Approve = map[connectors.Kind]int{k.kind: 0} // an approval serves once
 		}

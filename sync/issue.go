@@ -26,12 +26,13 @@ const (
 	CodeFirst     Code = "LK-FIRST-ROUND"
 	CodeLoop      Code = "LK-LOOP"
 	CodeShared    Code = "LK-SHARED"
+	CodeRelated   Code = "LK-RELATED"
 )
 
 // Codes returns every code.
 func Codes() []Code {
 	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
-		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared}
+		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared, CodeRelated}
 }
 
 // explain says what happened, what was not done, and what to do next.
@@ -93,6 +94,10 @@ func (c Code) explain() (what, undone, next string) {
 		return "Another mailbox that takes part in the meeting is about to bring it to the CRM.",
 			"It was not brought there a second time.",
 			"Nothing needs to be done; it is linked as soon as it is there."
+	case CodeRelated:
+		return "A record that this one refers to, a guest or an account, could not be made in the CRM.",
+			"The record was carried over without that reference.",
+			"Check the rights and rules of the CRM for new contacts, leads and accounts."
 	}
 	return "Unknown trouble.", "Nothing was done.", "Report this code."
 }

@@ -9,7 +9,7 @@ import (
 
 // likeness is what two records have in common if they are one: for contacts
 // the e-mail address and the name, for appointments the iCalendar UID if both
-// sides keep it, else subject and time; failing that, everything. It is kept in
+// sides keep it, else subject and time; for mails the message id; failing that, everything. It is kept in
 // memory during a round, as a hash.
 type likeness [sha256.Size]byte
 
@@ -28,6 +28,8 @@ func likenessOf(r *connectors.Record, shared []connectors.Field) likeness {
 		parts = append(parts, "mail", r.Contact.Email, r.Contact.GivenName, r.Contact.FamilyName)
 	case r.Account != nil:
 		parts = append(parts, "name", r.Account.Name)
+	case r.Mail != nil && r.Mail.MessageID != "" && has(connectors.FieldMessageID):
+		return hash([]string{"message", r.Mail.MessageID}) // exactly as written
 	case a != nil && a.UID != "" && has(connectors.FieldUID):
 		return hash([]string{"uid", a.UID}) // exactly as written
 	case a != nil:

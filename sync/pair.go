@@ -128,6 +128,11 @@ type Rule struct {
 	// AttendeeDeletes lets an attendee who throws a meeting away delete its CRM
 	// record for everybody, as SAP's product does.
 	AttendeeDeletes bool
+	// ReadOnly is about what was deleted in the mailbox: it comes back from the
+	// CRM. That nothing crosses to the CRM is the Direction's to say.
+	ReadOnly bool
+	// Policy is what a profile says beyond that; nil: nothing.
+	Policy *Policy
 	// Fields remembers a keyed digest of each field, so that changes of different
 	// fields of one record on both sides are merged. The key is the pair's own
 	// and goes with its state.

@@ -41,6 +41,8 @@ type view struct {
 	rec     *connectors.Record // nil if gone or never there
 	gone    bool               // proven: a direct read says that it does not exist
 	changed bool               // its revision is not the one remembered
+	out     bool               // the policy leaves it out
+	why     string             // why it does
 }
 
 func (v view) present() bool { return v.rec != nil }
@@ -59,6 +61,7 @@ type terms struct {
 	role Role // of the user
 	lead bool // this pair writes the meeting to the CRM; no other does
 	dead bool // the meeting's record was deleted in the CRM
+	came bool // the meeting's record came from a calendar, so its organizer has or had an item of it
 
 	asLeft bool // the record is as an attendee's mailbox last wrote it
 }
@@ -77,11 +80,12 @@ func (t terms) writable(fs []connectors.Field, s Side, from *connectors.Record) 
 	}
 	var out []connectors.Field
 	for _, f := range fs {
-		silent := from != nil && t.caps[s.Other().at()].Fields[f].ReadOnly && from.Empty(f)
+		silent := from != nil && from.Empty(f) && (t.caps[s.Other().at()].Fields[f].ReadOnly || t.fills(s, f))
 		if !t.caps[s.at()].Fields[f].ReadOnly && !silent {
 			out = append(out, f)
 		}
 	}
+	out = t.carries(s, out)
 	if s == Right && t.role == Organizer && !slices.ContainsFunc(out, tells) {
 		return nil // not worth a message to anybody
 	}
@@ -102,20 +106,23 @@ func (t terms) mayCreate(s Side) bool {
 	return t.caps[s.at()].Create && !(t.rule.Direction == ToLeft && s == Right || t.rule.Direction == ToRight && s == Left)
 }
 
-// outside reports whether what is there lies out of the window or filter.
-func (t terms) outside(vs ...view) bool {
+// outside reports whether what is there lies out of the window or filter, and why.
+func (t terms) outside(vs ...view) (why string, out bool) {
 	for _, v := range vs {
 		if v.rec == nil {
 			continue
 		}
+		if v.out {
+			return v.why, true
+		}
 		if a := v.rec.Appointment; a != nil && t.rule.Back > 0 && a.Recurrence == nil && a.End.Before(t.now.Add(-t.rule.Back)) {
-			return true
+			return "out of the window or filter", true
 		}
 		if t.rule.Scope != nil && !t.rule.Scope(bare(v.rec)) {
-			return true
+			return "out of the window or filter", true
 		}
 	}
-	return false
+	return "", false
 }
 
 // bare is a record without its text: what filters may see.
@@ -146,7 +153,7 @@ func decide(l *Link, left, right view, t terms) step {
 		}
 		return step{why: "left alone since its partner went"}
 	case l != nil && l.State == Outside:
-		return outside(left, right, t)
+		return outside(l, left, right, t)
 	case l != nil && l.State == Expected && !right.present():
 		if left.gone {
 			return step{op: Forget, why: "the meeting was deleted before its invitation came"}
@@ -158,15 +165,17 @@ func decide(l *Link, left, right view, t terms) step {
 	}
 	switch {
 	case (l == nil || l.State == Unlinked || l.State == Expected) && left.present() && right.present():
-		if t.outside(left, right) {
-			return step{op: Leave, why: "out of the window or filter"}
+		if why, out := t.outside(left, right); out {
+			return step{op: Leave, why: why}
 		}
 		return adopt(left, right, t)
-	case l == nil && (left.present() || right.present()) && t.outside(left, right):
-		return step{why: "out of the window or filter"}
-	case l == nil && left.present():
-		return newLeft(left, t)
-	case l == nil && right.present():
+	case l == nil && (left.present() || right.present()):
+		if why, out := t.outside(left, right); out {
+			return step{why: why}
+		}
+		if left.present() {
+			return newLeft(left, t)
+		}
 		if t.dead {
 			return step{op: Drop, why: "the meeting was deleted in the CRM; it stays in the calendar"}
 		}
@@ -174,8 +183,8 @@ func decide(l *Link, left, right view, t terms) step {
 	case l == nil:
 		return step{why: "nothing there"}
 	case left.present() && right.present():
-		if t.outside(left, right) {
-			return step{op: Leave, why: "out of the window or filter"}
+		if why, out := t.outside(left, right); out {
+			return step{op: Leave, why: why}
 		}
 		return both(l, left, right, t)
 	case left.gone && right.gone:
@@ -189,16 +198,25 @@ func decide(l *Link, left, right view, t terms) step {
 }
 
 // outside decides for a link that was let go when it left the window or filter.
-func outside(left, right view, t terms) step {
+func outside(l *Link, left, right view, t terms) step {
 	switch {
 	case left.gone && right.gone:
 		return step{op: Forget, why: "gone on both sides"}
 	case left.gone || right.gone:
 		return step{op: Drop, why: "it left the window or filter, so the other record stays"}
-	case left.present() && right.present() && !t.outside(left, right):
-		return adopt(left, right, t)
+	case !left.present() || !right.present():
+		return step{why: "out of the window or filter"}
 	}
-	return step{why: "out of the window or filter"}
+	if why, out := t.outside(left, right); out {
+		return step{why: why}
+	}
+	back := *l // its revisions are those of when both were last alike
+	back.State = Linked
+	st := both(&back, left, right, t)
+	if st.op == Nothing {
+		st = step{op: Merge, apart: l.Apart, why: "in the window and filter again"}
+	}
+	return st
 }
 
 // newLeft decides for a record that is new in the CRM. Nobody's calendar gets a
@@ -209,6 +227,9 @@ func newLeft(left view, t terms) step {
 			return step{op: Await, why: "its organizer invites"}
 		}
 		return step{why: "it is somebody else's"}
+	}
+	if t.came { // it stands in the organizer's calendar, or was removed from it before anybody looked
+		return step{op: Await, why: "a calendar brought it, so it has its own item"}
 	}
 	return create(Right, t, "new in the CRM")
 }
@@ -284,6 +305,8 @@ func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but
 			to = Left
 		case right.rec.Empty(f):
 			to = Right
+		case t.only(f) != 0: // the other side is not asked
+			to = t.only(f)
 		case t.role == Organizer && (t.asLeft || !tells(f)): // an attendee's word for it, until now
 			to = Left
 		case t.rule.Winner == LeftWins:
@@ -345,8 +368,11 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 	where := map[Side]string{Left: "deleted in the CRM", Right: "deleted in the mailbox"}[gone]
 	other := gone.Other()
 	keep := func(why string) step { return step{op: Drop, why: where + "; " + why} }
-	if t.outside(there) {
+	if _, out := t.outside(there); out {
 		return keep("the other record is out of the window or filter, so it stays")
+	}
+	if gone == Right && t.rule.ReadOnly && t.role == NoRole && l.State == Linked {
+		return create(Right, t, "deleted in the mailbox, which only shows what the CRM says")
 	}
 	if there.changed {
 		switch {
@@ -354,6 +380,8 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 			return keep("a meeting is not sent out again, so the changed record stays in the CRM")
 		case t.role != NoRole && !t.lead:
 			return keep("another mailbox writes this meeting")
+		case t.role == Attendee && gone == Left:
+			return keep("an attendee's copy does not bring back a meeting that was deleted in the CRM")
 		}
 		if st := create(gone, t, where+", but changed on the other side: the change is kept"); st.op == Create {
 			return st

@@ -117,6 +117,14 @@ type KindReport struct {
 	Links     int    `json:"links"`  // records kept alike after the round
 }
 
+// kind returns the counts of a kind.
+func (r Report) kind(k connectors.Kind) *KindReport {
+	if r.Kinds[k] == nil {
+		r.Kinds[k] = &KindReport{}
+	}
+	return r.Kinds[k]
+}
+
 // Writes returns how many records were created, changed or deleted on either side.
 func (r Report) Writes() (n int) {
 	for _, k := range r.Kinds {

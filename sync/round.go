@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -37,16 +38,23 @@ type kindRound struct {
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
 	keys      map[string]recordAt   // the sources of both, by the keys of their creates
+	made      map[string]string     // CRM records that say what their create said, by id: their revisions
 	early     map[recordAt]bool     // records that wait without a partner, looked at only to compare them with what is new
 
-	unread  [2]bool // a new record could not be read: it may be the partner of any other
-	brake   brake
-	paged   bool
-	links   int        // records linked when the round began
-	deletes []recordAt // of pages: deletions come last
-	last    bool       // deletions are carried out now
-	done    int        // records worked on so far
-	total   int
+	anew      anew                        // what to look at although nobody changed it
+	ruled     string                      // a check of the policy that holds now
+	byAddress map[string][]connectors.Ref // the CRM's records, as asked in this round
+	inCRM     map[string]bool             // whether a mail is there, by its message id
+	savings   map[recordAt]Saving         // of mails that are new
+	people    []byte                      // the key of creates that no record asks for
+	unread    [2]bool                     // a new record could not be read: it may be the partner of any other
+	brake     brake
+	paged     bool
+	links     int        // records linked when the round began
+	deletes   []recordAt // of pages: deletions come last
+	last      bool       // deletions are carried out now
+	done      int        // records worked on so far
+	total     int
 }
 
 // unit is one logical record in a round: its link, if it has one, and what was
@@ -69,6 +77,9 @@ type unit struct {
 
 	raw  [2]*connectors.Record // as read, before a private item was masked
 	mask bool
+
+	lacks  error   // why a record that it refers to could not be made
+	saving *Saving // of a mail that is new in the mailbox
 }
 
 // maxPasses is how often a record is read and planned again in one round when it
@@ -76,14 +87,14 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, rep: &KindReport{}, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
-		keys: map[string]recordAt{}, early: map[recordAt]bool{}}
+	k := &kindRound{round: r, kind: rule.Kind, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
+		keys: map[string]recordAt{}, made: map[string]string{}, early: map[recordAt]bool{}, byAddress: map[string][]connectors.Ref{}, inCRM: map[string]bool{}, savings: map[recordAt]Saving{}}
 	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
 		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
 	}
-	k.t.shared = connectors.Shared(rule.Kind, k.t.caps[0], k.t.caps[1])
-	r.report.Kinds[rule.Kind] = k.rep
+	k.rep = r.report.kind(rule.Kind)
+	k.t.shared = k.t.crossing(connectors.Shared(rule.Kind, k.t.caps[0], k.t.caps[1]))
 	return k
 }
 
@@ -109,6 +120,9 @@ func (k *kindRound) begin(ctx context.Context) error {
 			return err
 		}
 		k.t.first = k.t.first || c == ""
+	}
+	if err := k.renew(ctx); err != nil {
+		return err
 	}
 	var err error
 	if k.links, err = k.st.Count(ctx, k.kind); err != nil {
@@ -191,6 +205,7 @@ func (k *kindRound) run(ctx context.Context) error {
 			return err
 		}
 	}
+	k.renewed(&last)
 	last.End = append(last.End, k.settled...)
 	for _, key := range k.unsettled { // their sources no longer want a partner
 		last.End = append(last.End, key)
@@ -368,6 +383,9 @@ func (k *kindRound) pull(ctx context.Context, s Side, o *gather, last *Batch) er
 		return err
 	}
 	first, sweep := cursor == "", false
+	if k.anew != 0 && !first {
+		cursor, sweep = "", true // the history goes with the cursor
+	}
 	if first {
 		// A full listing shows no deletions. If an earlier first round broke
 		// off, it left links, and their records may have gone since.
@@ -431,11 +449,22 @@ func (k *kindRound) note(ctx context.Context, s Side, c connectors.Change, o *ga
 	if c.Gone && !linked && o.by[s.at()][c.ID] == nil && o.scratch == nil {
 		return nil // never seen alive: nothing to undo
 	}
-	if linked && !c.Gone && l.Rev[s.at()] == c.Rev && c.Rev != "" {
+	if linked && !c.Gone && l.Rev[s.at()] == c.Rev && c.Rev != "" && k.anew != everything && (k.anew == 0 || l.State != Outside) {
 		return nil
 	}
 	if linked {
 		k.brake.suspect(s, c.Gone)
+	}
+	if c.Record != nil && !linked {
+		if v := k.t.wants(s, c.Record); v.Blocked {
+			return nil
+		}
+		if u, err := k.judge(ctx, s, c.Record); err != nil || u != nil && !u.Save {
+			return err
+		}
+	}
+	if c.Head {
+		c.Record = nil
 	}
 	// A tombstone is confirmed by a direct read; content that came along is
 	// used, unless a later change of the same record says otherwise.
@@ -528,6 +557,9 @@ func (k *kindRound) reread(ctx context.Context, us []*unit) ([]*unit, error) {
 		}
 	}
 	us, err := k.read(ctx, us)
+	if err == nil {
+		err = k.judgeAll(ctx, us)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -569,7 +601,7 @@ func (k *kindRound) read(ctx context.Context, us []*unit) ([]*unit, error) {
 					u.views[i].gone = true
 				default:
 					u.blame(rs[n].Err, CodeUnread)
-					if t := k.known(u); u.link == nil && (t == nil || t.Tries < 2) {
+					if t := k.known(u); u.link == nil && (t == nil || t.Code != CodeUnread || t.Tries < 2) {
 						k.unread[i] = true
 					}
 				}
@@ -612,7 +644,11 @@ func (k *kindRound) plan(us []*unit) []step {
 			steps[i] = step{op: Hold, code: u.trouble, why: "not planned"}
 			continue
 		}
-		k.see(u)
+		if err := k.see(u); err != nil {
+			u.blame(err, CodeField)
+			steps[i] = step{op: Hold, code: CodeField, why: "a field could not be computed"}
+			continue
+		}
 		t := k.t
 		t.role, t.lead = u.role, u.lead
 		if m := u.meeting; m != nil {
@@ -622,7 +658,14 @@ func (k *kindRound) plan(us []*unit) []step {
 				continue
 			}
 			t.dead = m.Gone || lost
-			t.asLeft = !m.Host && u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			t.asLeft = u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			if t.asLeft && u.lead && u.role == Attendee && u.views[1].changed {
+				u.views[0].changed = false // it was this mailbox, and its note of that was lost
+			}
+			t.came = m.Record != "" && m.Lead != "" && (!m.Host || m.Lead == k.p.ID)
+		} else if r := u.views[0].rec; r != nil && k.table != nil && u.role != NoRole {
+			// Made by a mailbox that could not say so in the table yet.
+			t.came = strings.HasPrefix(r.Key, keyPrefix)
 		}
 		if u.mask { // what a placeholder says of a private item is not news to it
 			t.caps[1] = onlyTime(t.caps[1])
@@ -645,22 +688,37 @@ func (k *kindRound) plan(us []*unit) []step {
 }
 
 // see puts on the views what the planner may see of them: of a private item the
-// time only, of the CRM's record without people whom other mailboxes brought in.
-func (k *kindRound) see(u *unit) {
+// time only, of the CRM's record without people whom other mailboxes brought in, of
+// both what they say to the other side.
+func (k *kindRound) see(u *unit) error {
 	for i := range u.views {
-		u.raw[i] = u.views[i].rec
+		v := &u.views[i]
+		u.raw[i] = v.rec
+		says := k.t.wants(Side(i+1), v.rec)
+		if says.Unmarked && i == 1 && !k.t.marks() && u.link != nil && u.link.Origin == Left {
+			says.Out = false // it came from the CRM, and nothing could mark it
+		}
+		if v.out, v.why = says.Out, says.Why; i == 1 && u.saving != nil && !u.saving.Save {
+			v.out, v.why = true, u.saving.Why
+		}
 	}
-	r := u.views[1].rec
-	if r == nil || r.Appointment == nil {
-		return
+	if r := u.views[1].rec; r != nil && r.Appointment != nil {
+		if k.t.rule.Private == PrivateBlock && r.Appointment.Sensitivity != connectors.Public {
+			u.views[1].rec, u.mask = block(r), true
+		}
+		if l := u.views[0].rec; l != nil {
+			u.extra = nil
+			u.views[0].rec = k.invited(u, l, r)
+		}
 	}
-	if k.t.rule.Private == PrivateBlock && r.Appointment.Sensitivity != connectors.Public {
-		u.views[1].rec, u.mask = block(r), true
+	for i := range u.views {
+		r, err := k.t.says(Side(i+1).Other(), u.views[i].rec, false)
+		if err != nil {
+			return err
+		}
+		u.views[i].rec = r
 	}
-	if l := u.views[0].rec; l != nil {
-		u.extra = nil
-		u.views[0].rec = k.invited(u, l, r)
-	}
+	return nil
 }
 
 // block is what may be known of a private item: when it is.
@@ -710,6 +768,17 @@ func (k *kindRound) fit(u *unit, st step) step {
 		}
 		// What would be there afterwards has to fit, not only what changes.
 		there := u.views[s.at()].rec
+		if st.op == Create {
+			r, err := k.draft(u, s)
+			if err != nil {
+				u.blame(err, CodeField)
+				return step{op: Hold, code: CodeField, why: "a field could not be computed"}, false
+			}
+			if r.Appointment != nil {
+				r.Appointment.Recurrence = src.Appointment.Recurrence
+			}
+			src, there = r, nil
+		}
 		if there == nil {
 			there = src
 		}

@@ -107,6 +107,8 @@ func Run(t *testing.T, h Harness) {
 		{"limits", limits},
 		{"one bad record", oneBadRecord},
 		{"lost answers", lostAnswers},
+		{"search", search},
+		{"heads", heads},
 		{"references", references},
 		{"attachments", attachments},
 		{"attachments that do not fit", attachmentsThatDoNotFit},

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type mutant struct {
 	connectors.Driver
 	connectors.Attacher
+	connectors.Searcher
 	page    func(cursor string, p connectors.Page, err error) (connectors.Page, error)
 	results func([]connectors.Result) []connectors.Result
 	find    func(m map[string][]connectors.Change) map[string][]connectors.Change
@@ -132,7 +133,7 @@ func mutants() map[string]struct {
 	}
 	each := func(f func(*connectors.Record)) func(d connectors.Driver) mutant {
 		return func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), results: func(rs []connectors.Result) []connectors.Result {
 				for _, r := range rs {
 					if r.Record != nil {
 						f(r.Record)
@@ -143,11 +144,13 @@ func mutants() map[string]struct {
 		}
 	}
 	page := func(f func(string, connectors.Page, error) (connectors.Page, error)) func(d connectors.Driver) mutant {
-		return func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher), page: f} }
+		return func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), page: f}
+		}
 	}
 	answer := func(f func(string, connectors.Written) connectors.Written) func(d connectors.Driver) mutant {
 		return func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), written: f}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), written: f}
 		}
 	}
 	class := func(from, to error) func(d connectors.Driver) mutant {
@@ -159,9 +162,14 @@ func mutants() map[string]struct {
 		})
 	}
 	return map[string]m{
-		"nothing": {"", func(d connectors.Driver) mutant { return mutant{Driver: d, Attacher: d.(connectors.Attacher)} }},
+		"searches vaguely": {"search", func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: vague{d.(connectors.Searcher)}}
+		}},
+		"nothing": {"", func(d connectors.Driver) mutant {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher)}
+		}},
 		"cuts texts": {"round_trip", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), draft: func(x *connectors.Draft) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), draft: func(x *connectors.Draft) {
 				if r := []rune(x.Record.Contact.Note); len(r) > 20 {
 					x.Record.Contact.Note = string(r[:20])
 				}
@@ -171,7 +179,7 @@ func mutants() map[string]struct {
 		"adds a blank":           {"round_trip", each(func(r *connectors.Record) { r.Contact.GivenName += " " })},
 		"forgets the key":        {"find", each(func(r *connectors.Record) { r.Key = "" })},
 		"calls the missing empty": {"missing", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), results: func(rs []connectors.Result) []connectors.Result {
 				for i := range rs {
 					if rs[i].Err != nil {
 						r := connectors.NewRecord(kind)
@@ -183,31 +191,31 @@ func mutants() map[string]struct {
 			}}
 		}},
 		"answers in another order": {"list_and_get", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), results: func(rs []connectors.Result) []connectors.Result { slices.Reverse(rs); return rs }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), results: func(rs []connectors.Result) []connectors.Result { slices.Reverse(rs); return rs }}
 		}},
 		"lists twice": {"list_and_get", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), ids: func(p connectors.IDs) connectors.IDs { p.IDs = append(p.IDs, p.IDs...); return p }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), ids: func(p connectors.IDs) connectors.IDs { p.IDs = append(p.IDs, p.IDs...); return p }}
 		}},
 		"finds too much": {"find", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), find: func(f map[string][]connectors.Change) map[string][]connectors.Change {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), find: func(f map[string][]connectors.Change) map[string][]connectors.Change {
 				f["nobody"] = []connectors.Change{{ID: "id-000001", Rev: "r1"}}
 				return f
 			}}
 		}},
 		"finds nothing": {"lost_answers", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), find: func(map[string][]connectors.Change) map[string][]connectors.Change { return nil }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), find: func(map[string][]connectors.Change) map[string][]connectors.Change { return nil }}
 		}},
 		"creates again": {"same_key_twice", class(connectors.ErrExists, nil)},
 		"updates everything": {"update_names_its_fields", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), edit: func(_ context.Context, _ connectors.Call, e *connectors.Edit) { e.Fields = connectors.Fields(kind) }}
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), edit: func(_ context.Context, _ connectors.Call, e *connectors.Edit) { e.Fields = connectors.Fields(kind) }}
 		}},
 		"updates any revision": {"stale_update", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), edit: func(ctx context.Context, c connectors.Call, e *connectors.Edit) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), edit: func(ctx context.Context, c connectors.Call, e *connectors.Edit) {
 				e.Rev = newest(ctx, d, c, e.ID, e.Rev)
 			}}
 		}},
 		"deletes any revision": {"stale_delete", func(d connectors.Driver) mutant {
-			return mutant{Driver: d, Attacher: d.(connectors.Attacher), target: func(ctx context.Context, c connectors.Call, x *connectors.Target) {
+			return mutant{Driver: d, Attacher: d.(connectors.Attacher), Searcher: d.(connectors.Searcher), target: func(ctx context.Context, c connectors.Call, x *connectors.Target) {
 				x.Rev = newest(ctx, d, c, x.ID, x.Rev)
 			}}
 		}},
@@ -321,4 +329,12 @@ func TestSuiteSeesMistakes(t *testing.T) {
 			assert.Contains(t, string(out), "--- FAIL: TestMutant/contacts/"+m.seenBy)
 		})
 	}
+}
+
+// vague takes every search for one in part.
+type vague struct{ connectors.Searcher }
+
+func (v vague) Search(ctx context.Context, c connectors.Call, k connectors.Kind, q connectors.Query, limit int) ([]connectors.Hit, error) {
+	q.Part = true
+	return v.Searcher.Search(ctx, c, k, q, limit)
 }

@@ -40,7 +40,7 @@ func TestConformance(t *testing.T) {
 // between. Each case has a user of its own.
 func TestConformanceRadicale(t *testing.T) {
 	users, n := map[string]string{}, 0
-	for i := range 140 {
+	for i := range 160 {
 		users[fmt.Sprintf("user%03d", i)] = password
 	}
 	s := radicale.Start(t, users)

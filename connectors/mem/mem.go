@@ -24,6 +24,7 @@ type Options struct {
 	Batch      int  // records a call takes; zero: 50
 	Silent     bool // writes do not say the new revision
 	Lean       bool // changes come without content
+	Heads      bool // changes come without long texts, as those of mails always do
 	Clock      func() time.Time
 
 	// Kinds replaces what the system can do, kind by kind; a kind that is not
@@ -56,6 +57,7 @@ type item struct {
 	files map[string][]byte // contents of attachments by their ids
 	gone  bool
 	at    int // position of its latest entry in the log
+	born  time.Time
 }
 
 // Entry is one verb that reached the system.
@@ -137,7 +139,7 @@ func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {
 			}
 		}
 		c.Kinds[k] = connectors.Capability{Fields: fields, Create: true, Update: k != connectors.KindMail, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs,
-			Batch: s.opts.Batch, Refs: references(k), Attachments: connectors.AttachmentCapability{Read: true, Write: true, Delete: !s.opts.NoDelete}}
+			Batch: s.opts.Batch, Search: searchable(k), Refs: references(k), Attachments: connectors.AttachmentCapability{Read: true, Write: true, Delete: !s.opts.NoDelete}}
 	}
 	return c
 }
@@ -162,9 +164,9 @@ func (s *System) put(r *connectors.Record) {
 	s.serial++
 	r.Rev, r.Modified = fmt.Sprintf("r%d", s.serial), s.opts.Clock().UTC().Truncate(time.Second)
 	sh := s.kinds[r.Kind]
-	next := &item{rec: r, at: len(sh.log)}
+	next := &item{rec: r, at: len(sh.log), born: r.Modified}
 	if was := sh.items[r.ID]; was != nil {
-		next.files = was.files
+		next.files, next.born = was.files, was.born
 	}
 	sh.items[r.ID] = next
 	sh.log = append(sh.log, r.ID)
@@ -363,6 +365,10 @@ func (d driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kin
 			c := connectors.Change{ID: id, Rev: it.rec.Rev, Modified: it.rec.Modified}
 			if !d.s.opts.Lean {
 				c.Record = it.rec.Clone()
+			}
+			if c.Record != nil && (d.s.opts.Heads || k == connectors.KindMail) {
+				c.Head = true
+				c.Record.Head()
 			}
 			p.Changes = append(p.Changes, c)
 		}

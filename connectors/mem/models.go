@@ -47,7 +47,7 @@ func C4C() *Options {
 		}
 		c := connectors.Capability{Fields: without(k, not, nil), Create: true, Update: k != connectors.KindMail,
 			Delete: k.Shape() != connectors.ShapeAccount && k.Shape() != connectors.ShapeContact || k == connectors.KindLead,
-			Batch:  50, NoKey: k == connectors.KindTask, Refs: references(k)}
+			Batch:  50, NoKey: k == connectors.KindTask, Search: searchable(k), Refs: references(k)}
 		if s := k.Shape(); s != connectors.ShapeContact && s != connectors.ShapeAccount {
 			c.Attachments = connectors.AttachmentCapability{Read: true, Write: true, Delete: true, Size: 25 << 20}
 		}

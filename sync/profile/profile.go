@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"slices"
@@ -25,6 +27,7 @@ type Profile struct {
 	free    book
 	mail    mailSpec
 	matches []connectors.Kind
+	version string // stands for all that was written
 }
 
 // Compile merges layers, each over those before it and all over the template
@@ -61,6 +64,12 @@ func Compile(layers ...Layer) (*Profile, error) {
 	if len(d.errs) > 0 {
 		return nil, d.errs
 	}
+	text, err := yaml.Marshal(root)
+	if err != nil {
+		return nil, Errors{{Problem: "cannot be written again"}}
+	}
+	sum := sha256.Sum256(text)
+	p.version = hex.EncodeToString(sum[:])
 	return p, nil
 }
 
@@ -170,6 +179,8 @@ func (c *compiler) rule(p *Profile, k connectors.Kind, name string, s *kinds) *R
 		{"reminder", !isZero(s.Reminder), shape == connectors.ShapeAppointment || shape == connectors.ShapeTask, "appointments, visits, tasks and phone calls"},
 		{"attachments", !isZero(s.Attachments), activity, "appointments, visits, tasks, mails and phone calls"},
 		{"attendees", !isZero(s.Attendees), shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
+		{"cancels", s.Cancels, shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
+		{"attendee_deletes", s.AttendeeDeletes, shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
 		{"account", !isZero(s.Account), k == connectors.KindContact || k == connectors.KindLead, "contacts and leads"},
 	} {
 		if x.says && !x.ok {

@@ -38,7 +38,11 @@ type kinds struct {
 	Reminder    reminderSpec         `key:"reminder"`
 	Fields      map[string]fieldSpec `key:"fields"`
 	Attendees   attendeeSpec         `key:"attendees"`
-	Account     accountSpec          `key:"account"`
+
+	Cancels         bool `key:"cancels"`
+	AttendeeDeletes bool `key:"attendee_deletes"`
+
+	Account accountSpec `key:"account"`
 }
 
 type markedSpec struct {
