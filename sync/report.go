@@ -110,6 +110,7 @@ type KindReport struct {
 	Created   [2]int `json:"created"`
 	Updated   [2]int `json:"updated"`
 	Deleted   [2]int `json:"deleted"`
+	Files     [2]int `json:"files"`    // attached or detached
 	Linked    int    `json:"linked"`   // joined without creating
 	Unlinked  int    `json:"unlinked"` // partner gone, record left alone
 	Conflicts int    `json:"conflicts"`
@@ -125,11 +126,12 @@ func (r Report) kind(k connectors.Kind) *KindReport {
 	return r.Kinds[k]
 }
 
-// Writes returns how many records were created, changed or deleted on either side.
+// Writes returns how many records and files were created, changed or deleted on
+// either side.
 func (r Report) Writes() (n int) {
 	for _, k := range r.Kinds {
 		for i := range 2 {
-			n += k.Created[i] + k.Updated[i] + k.Deleted[i]
+			n += k.Created[i] + k.Updated[i] + k.Deleted[i] + k.Files[i]
 		}
 	}
 	return n

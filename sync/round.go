@@ -214,6 +214,7 @@ func (k *kindRound) run(ctx context.Context) error {
 
 // work plans units and carries the plan out.
 func (k *kindRound) work(ctx context.Context, us []*unit) error {
+	all := slices.Clone(us)
 	for pass := 1; len(us) > 0; pass++ {
 		steps := k.plan(us)
 		if !k.last {
@@ -227,7 +228,7 @@ func (k *kindRound) work(ctx context.Context, us []*unit) error {
 			return err
 		}
 	}
-	return nil
+	return k.files(ctx, all)
 }
 
 func (k *kindRound) commit(ctx context.Context, b Batch) error {
