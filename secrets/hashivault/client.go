@@ -43,6 +43,7 @@ type Client struct {
 	session *session
 	known   known
 	kv      *KV
+	store   *Store
 	closed  atomic.Bool
 
 	mu      sync.Mutex
@@ -141,7 +142,7 @@ func (c *Client) Close() error {
 // query is one request.
 type query struct {
 	op     string // for errors
-	method string // GET, LIST, PUT
+	method string // GET, LIST, PUT, DELETE
 	path   string // below /v1/
 	body   any    // nil: none
 	again  bool   // may be sent twice
@@ -294,6 +295,8 @@ func raw(ctx context.Context, a *api.Client, q query) (answer, error) {
 		resp, err = a.Logical().ReadRawWithContext(ctx, q.path)
 	case "LIST":
 		resp, err = a.Logical().ReadRawWithDataWithContext(ctx, q.path, url.Values{"list": {"true"}})
+	case http.MethodDelete:
+		resp, err = a.Logical().DeleteRawWithContext(ctx, q.path)
 	default:
 		b := []byte("{}")
 		if q.body != nil {

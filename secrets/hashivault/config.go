@@ -24,6 +24,7 @@ type Config struct {
 	Key     string // name of its key, made with derived=true; empty: "lockkeeper"
 	KV      string // mount of a KV engine, version 2; empty: "secret"
 	Path    string // folder for tenants' keys in it; empty: "lockkeeper"
+	Secrets string // folder for sealed secrets in it, of Store; empty: "lockkeeper-secrets"
 
 	// Apart keeps the keys of each tenant in a document of its own, so that
 	// Vault's policies can tell tenants apart (see TenantPolicy). Otherwise 400
@@ -67,13 +68,16 @@ func (c Config) complete() (Config, error) {
 		field *string
 		name  string
 		def   string
-	}{{&c.Transit, "Transit", "transit"}, {&c.KV, "KV", "secret"}, {&c.Path, "Path", "lockkeeper"}, {&c.Key, "Key", "lockkeeper"}} {
+	}{{&c.Transit, "Transit", "transit"}, {&c.KV, "KV", "secret"}, {&c.Path, "Path", "lockkeeper"}, {&c.Secrets, "Secrets", "lockkeeper-secrets"}, {&c.Key, "Key", "lockkeeper"}} {
 		if *d.field == "" {
 			*d.field = d.def
 		}
 		if *d.field = strings.TrimSuffix(*d.field, "/"); !folders.MatchString(*d.field) || d.name == "Key" && !segment.MatchString(*d.field) {
 			return bad(d.name, "want letters, digits, dots, dashes and underscores, a letter or digit first")
 		}
+	}
+	if a, b := c.Path+"/", c.Secrets+"/"; strings.HasPrefix(a, b) || strings.HasPrefix(b, a) {
+		return bad("Secrets", "want a folder that is not in Path, nor around it")
 	}
 	if c.Namespace = strings.Trim(c.Namespace, "/"); c.Namespace != "" && !folders.MatchString(c.Namespace) {
 		return bad("Namespace", "want names separated by slashes")

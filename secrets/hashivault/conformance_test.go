@@ -26,3 +26,8 @@ func TestKeyStoreApart(t *testing.T) {
 		return newRig(t, s, func(c *hashivault.Config) { c.Apart = true }).open(t).KV()
 	})
 }
+
+func TestStore(t *testing.T) {
+	s := server(t)
+	secretstest.RunStore(t, func(t *testing.T) secrets.Store { return newRig(t, s, nil, hashivault.Storing).open(t).Store() })
+}

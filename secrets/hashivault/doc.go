@@ -1,6 +1,7 @@
 // Package hashivault lets HashiCorp Vault guard the root key and the tenants'
 // keys: [Transit] is a secrets.Keeper, [KV] a secrets.KeyStore on a KV version 2
-// mount. Both share one [Client].
+// mount. Where there is to be no database, [Store] keeps the sealed secrets there
+// too. All share one [Client]. DESIGN.md tells how things are kept.
 //
 // A Client never makes its callers wait for a Vault that is slow, sealed or gone
 // longer than a few seconds, answers at once while it knows that Vault is not

@@ -125,6 +125,7 @@ type doctor struct {
 	cfg    Config
 	rules  []rule
 	rotate bool
+	store  bool
 	caps   map[string][]string // nil: they could not be asked for
 }
 
@@ -135,7 +136,7 @@ func newDoctor(ctx context.Context, c *Client, duties []Duty) *doctor {
 		d.find(FindConfig, true, plain(err), "correct this setting")
 	}
 	d.Policy = hcl(d.rules)
-	d.rotate = slices.Contains(duties, Rotating)
+	d.rotate, d.store = slices.Contains(duties, Rotating), slices.Contains(duties, Storing)
 	return d
 }
 
@@ -525,16 +526,39 @@ func (d *doctor) kv() bool {
 		return false
 	}
 	for _, name := range names {
-		if !d.keeps(name) {
+		if !d.keeps(kv.docs, name, "tenants' keys") {
 			return false
 		}
 	}
-	return true
+	return !d.store || d.rows()
+}
+
+// rows looks at the documents of tenants in Store, and of those whether Vault would
+// delete the first: what is set on the mount it is set for all.
+func (d *doctor) rows() bool {
+	s := d.c.Store()
+	first := ""
+	err := s.docs.walk(d.ctx, tenantsFolder, "", "", func(name string) (bool, error) {
+		first = name
+		return false, nil
+	})
+	if err == nil && first != "" {
+		_, _, err = s.tenant(d.ctx, first)
+	}
+	var e *Error
+	if errors.As(err, &e) && e.State == secrets.Denied {
+		return false // said already
+	}
+	if err != nil {
+		d.failed(err)
+		return false
+	}
+	return first == "" || d.keeps(s.docs, mustFolder(tenantsFolder, first), "sealed secrets")
 }
 
 // keeps looks whether Vault would delete a document by itself.
-func (d *doctor) keeps(name string) bool {
-	a, err := d.ask(query{op: "look at a document", method: http.MethodGet, path: d.c.KV().docs.path("metadata", name)})
+func (d *doctor) keeps(docs documents, name, what string) bool {
+	a, err := d.ask(query{op: "look at a document", method: http.MethodGet, path: docs.path("metadata", name)})
 	var meta struct {
 		After    string `json:"delete_version_after"`
 		Versions map[string]struct {
@@ -554,8 +578,8 @@ func (d *doctor) keeps(name string) bool {
 		return false
 	}
 	if v := meta.Versions[fmt.Sprint(meta.Current)]; v.Deleted != "" || meta.After != "" && meta.After != "0s" {
-		d.find(FindKVDeletes, true, "Vault deletes the document "+name+", with its tenants' keys, after a time that is set on the mount or the document",
-			fmt.Sprintf("vault write %s/config delete_version_after=0s and vault kv metadata put -mount=%s -delete-version-after=0s %s/%s; then let any change of a tenant's keys write it anew, or vault kv undelete", d.cfg.KV, d.cfg.KV, d.cfg.Path, name))
+		d.find(FindKVDeletes, true, "Vault deletes the document "+name+", with its "+what+", after a time that is set on the mount or the document",
+			fmt.Sprintf("vault write %s/config delete_version_after=0s and vault kv metadata put -mount=%s -delete-version-after=0s %s/%s; then let any change of it write it anew, or vault kv undelete", d.cfg.KV, d.cfg.KV, docs.under, name))
 		return false
 	}
 	return true

@@ -8,7 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/secrets"
@@ -18,6 +19,12 @@ import (
 type documents struct {
 	c            *Client
 	mount, under string
+	what         string       // what is in them, for errors
+	fit          *atomic.Bool // the mount is of version 2
+}
+
+func newDocuments(c *Client, under, what string) documents {
+	return documents{c, c.cfg.KV, under, what, new(atomic.Bool)}
 }
 
 // errRace means that another wrote the document meanwhile.
@@ -27,9 +34,14 @@ func (d documents) path(kind, name string) string {
 	return d.mount + "/" + kind + "/" + d.under + "/" + name
 }
 
-// versioned asks what kind of mount it is. Whoever may use a mount may ask.
+// versioned makes sure, once, that the mount is of version 2: one of version 1
+// would take what is written, and keep no version of it. Whoever may use a mount
+// may ask.
 func (d documents) versioned(ctx context.Context) error {
 	const op = "look at the mount"
+	if d.fit.Load() {
+		return nil
+	}
 	a, err := d.c.do(ctx, query{op: op, method: http.MethodGet, path: "sys/internal/ui/mounts/" + d.mount, again: true})
 	if err != nil {
 		return err
@@ -44,6 +56,7 @@ func (d documents) versioned(ctx context.Context) error {
 	if m.Type != "kv" || m.Options.Version != "2" {
 		return &Error{Op: op, State: secrets.Misused, Reason: "the KV engine at the mount is not of version 2"}
 	}
+	d.fit.Store(true)
 	return nil
 }
 
@@ -61,7 +74,10 @@ type kvAnswer struct {
 // none and never was. One that was deleted answers without error and without
 // data: it is damaged, because nothing of ours deletes.
 func (d documents) read(ctx context.Context, name string, v any) (uint64, error) {
-	const op = "read keys"
+	op := "read " + d.what
+	if err := d.versioned(ctx); err != nil {
+		return 0, err
+	}
 	a, err := d.c.do(ctx, query{op: op, method: http.MethodGet, path: d.path("data", name), again: true})
 	if err != nil {
 		return 0, err
@@ -96,7 +112,7 @@ func over(s string) bool {
 // write stores a document over a version, 0 for a new one, and returns the
 // version that it has then. It is errRace when another was faster.
 func (d documents) write(ctx context.Context, name string, v any, over uint64) (uint64, error) {
-	const op = "write keys"
+	op := "write " + d.what
 	body := map[string]any{"options": map[string]uint64{"cas": over}, "data": v}
 	a, err := d.c.do(ctx, query{op: op, method: http.MethodPut, path: d.path("data", name), body: body})
 	if err != nil {
@@ -118,10 +134,11 @@ func (d documents) write(ctx context.Context, name string, v any, over uint64) (
 	return out.Version, nil
 }
 
-// list returns the names of the documents.
-func (d documents) list(ctx context.Context) ([]string, error) {
-	const op = "list keys"
-	a, err := d.c.do(ctx, query{op: op, method: "LIST", path: d.mount + "/metadata/" + d.under, again: true})
+// list returns the names of the documents in a folder below, "" for the
+// documents' own, and with a slash behind them those of the folders in it.
+func (d documents) list(ctx context.Context, folder string) ([]string, error) {
+	op := "list " + d.what
+	a, err := d.c.do(ctx, query{op: op, method: "LIST", path: strings.TrimSuffix(d.path("metadata", folder), "/"), again: true})
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +157,7 @@ func (d documents) list(ctx context.Context) ([]string, error) {
 
 // destroyBefore destroys every version before the given one, for good.
 func (d documents) destroyBefore(ctx context.Context, name string, version uint64) error {
-	const op = "destroy keys"
+	op := "destroy " + d.what
 	a, err := d.c.do(ctx, query{op: op, method: http.MethodGet, path: d.path("metadata", name), again: true})
 	if err != nil {
 		return err
@@ -176,4 +193,14 @@ func (d documents) destroyBefore(ctx context.Context, name string, version uint6
 		return &Error{Op: op, State: secrets.Misused, Reason: "it did not destroy earlier versions"}
 	}
 	return nil
+}
+
+// remove removes a document with all its versions, for good.
+func (d documents) remove(ctx context.Context, name string) error {
+	op := "remove " + d.what
+	a, err := d.c.do(ctx, query{op: op, method: http.MethodDelete, path: d.path("metadata", name), again: true})
+	if err == nil && a.status >= 300 && a.status != http.StatusNotFound {
+		err = &Error{Op: op, State: secrets.Misused, Reason: "it did not remove a document"}
+	}
+	return err
 }

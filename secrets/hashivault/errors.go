@@ -18,9 +18,9 @@ var (
 	// older copy of it: its Transit key is another one or lacks versions, or its
 	// key store went back. Nothing was written to it.
 	ErrWrongVault = errors.New("hashivault: not the Vault that was expected, or an older copy of it")
-	// ErrDamaged means that a document of the key store is not as it was
+	// ErrDamaged means that a document of KV or of Store is not as it was
 	// written: emptied, soft-deleted, or altered. Nothing was written over it.
-	ErrDamaged = errors.New("hashivault: a document of the key store is damaged")
+	ErrDamaged = errors.New("hashivault: a document is damaged")
 	// ErrConfig means that a Config cannot work. The error names the field.
 	ErrConfig = errors.New("hashivault: config")
 )

@@ -81,3 +81,19 @@ func FuzzKeysDocument(f *testing.F) {
 		}
 	})
 }
+
+// What a name is in Vault's paths leads back to it, and no two are the same; what
+// is no name of ours is not taken for one.
+func FuzzSegmentName(f *testing.F) {
+	for _, s := range []string{"", "acme", "_", "__5f", "a/b", "%2F", "é", ".."} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if back, ok := segmentOf(segmentName(s)); !ok || back != s {
+			t.Fatalf("%q became %q (%v)", s, back, ok)
+		}
+		if back, ok := segmentOf(s); ok && segmentName(back) != s {
+			t.Fatalf("%q was taken for %q", s, back)
+		}
+	})
+}

@@ -34,7 +34,6 @@ type KV struct {
 	home  map[string]string // tenant to document
 	last  int               // number of the first document that may still take tenants
 	swept map[string]bool   // documents of which earlier versions must go with each write
-	fit   bool              // the mount is of version 2
 	turn  chan struct{}     // held by whoever writes
 }
 
@@ -58,7 +57,7 @@ func (c *Client) KV() *KV {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kv == nil {
-		c.kv = &KV{c: c, docs: documents{c, c.cfg.KV, c.cfg.Path}, seen: map[string]uint64{}, home: map[string]string{}, swept: map[string]bool{}, last: 1, turn: make(chan struct{}, 1)}
+		c.kv = &KV{c: c, docs: newDocuments(c, c.cfg.Path, "keys"), seen: map[string]uint64{}, home: map[string]string{}, swept: map[string]bool{}, last: 1, turn: make(chan struct{}, 1)}
 	}
 	return c.kv
 }
@@ -127,9 +126,6 @@ func apartName(tenant string) string {
 // read reads a document. Version 0 means that it was never written. One that has
 // less than was seen before is ErrWrongVault, one that is not whole ErrDamaged.
 func (s *KV) read(ctx context.Context, name string) (*keysDoc, uint64, error) {
-	if err := s.fits(ctx); err != nil {
-		return nil, 0, err
-	}
 	d := &keysDoc{}
 	version, err := s.docs.read(ctx, name, d)
 	if err != nil {
@@ -162,24 +158,6 @@ func (s *KV) read(ctx context.Context, name string) (*keysDoc, uint64, error) {
 		}
 	}
 	return d, version, nil
-}
-
-// fits makes sure, once, that the mount is of version 2: one of version 1 would
-// take what is written, and keep no version of it.
-func (s *KV) fits(ctx context.Context) error {
-	s.mu.Lock()
-	fit := s.fit
-	s.mu.Unlock()
-	if fit {
-		return nil
-	}
-	if err := s.docs.versioned(ctx); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.fit = true
-	s.mu.Unlock()
-	return nil
 }
 
 // find returns the document that has, or would have, a tenant's keys.
@@ -286,7 +264,7 @@ func (s *KV) List(ctx context.Context, cursor string) ([]secrets.TenantKeys, str
 // names are the documents there are, in order. A gap in their numbers is damage:
 // what was in it would pass for never written.
 func (s *KV) names(ctx context.Context) ([]string, error) {
-	all, err := s.docs.list(ctx)
+	all, err := s.docs.list(ctx, "")
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ type Duty string
 // Duties.
 const (
 	Rotating Duty = "rotating" // Transit.Rotate and Transit.Retire
+	Storing  Duty = "storing"  // Client.Store
 )
 
 // Policy prints, in HCL, the least policy that a Config needs, with the given
@@ -40,8 +41,13 @@ func (c Config) rules(duties []Duty) ([]rule, error) {
 	out := append(c.use(), c.store(docs)...)
 	out = append(out, rule{"the documents that there are", c.KV + "/metadata/" + c.Path + "/", []string{"list"}})
 	for _, d := range duties {
-		if d != Rotating {
-			return out, fmt.Errorf("%w: duty: want Rotating", ErrConfig)
+		switch d {
+		case Storing:
+			out = append(out, c.secrets("*")...)
+			continue
+		case Rotating:
+		default:
+			return out, fmt.Errorf("%w: duty: want Rotating or Storing", ErrConfig)
 		}
 		key := c.Transit + "/keys/" + c.Key
 		out = append(out, rule{"rotation: a new version, and an end to the old", key + "/rotate", []string{"update"}}, rule{"", key + "/config", []string{"update"}}, rule{"", key + "/trim", []string{"update"}})
@@ -50,13 +56,14 @@ func (c Config) rules(duties []Duty) ([]rule, error) {
 }
 
 // TenantPolicy prints the policy of a worker that serves one tenant and must not
-// reach the keys of another. It needs Config.Apart.
+// reach the keys of another, nor with Storing its sealed secrets. Storing is the
+// only duty that it can have. It needs Config.Apart.
 //
 // What Vault enforces then: the wrapped keys of other tenants cannot be read or
 // written. What it cannot enforce: which wrapped keys may be unwrapped. A worker
 // that got hold of another tenant's wrapped key elsewhere, in a backup of the key
 // store for one, could have it unwrapped; the database has none.
-func TenantPolicy(cfg Config, tenant string) (string, error) {
+func TenantPolicy(cfg Config, tenant string, duties ...Duty) (string, error) {
 	cfg, err := cfg.complete()
 	switch {
 	case err != nil:
@@ -66,7 +73,18 @@ func TenantPolicy(cfg Config, tenant string) (string, error) {
 	case tenant == "":
 		return "", fmt.Errorf("%w: tenant: want one", ErrConfig)
 	}
-	return hcl(append(cfg.use(), cfg.store(apartName(tenant))...)), nil
+	out := append(cfg.use(), cfg.store(apartName(tenant))...)
+	for _, d := range duties {
+		if d != Storing {
+			return "", fmt.Errorf("%w: duty: want Storing", ErrConfig)
+		}
+		own := segmentName(tenant)
+		out = append(out, cfg.secrets(tenantsFolder+"/"+own)...)
+		for _, folder := range []string{rowsFolder, bodiesFolder} {
+			out = append(out, cfg.secrets(folder+"/tenants/"+own+"/*")...)
+		}
+	}
+	return hcl(out), nil
 }
 
 func (c Config) use() []rule {
@@ -82,6 +100,16 @@ func (c Config) store(docs string) []rule {
 	return []rule{
 		{"tenants' wrapped keys", c.KV + "/data/" + c.Path + "/" + docs, []string{"create", "read", "update"}},
 		{"and to destroy earlier versions of them", c.KV + "/metadata/" + c.Path + "/" + docs, []string{"read"}}, {"", c.KV + "/destroy/" + c.Path + "/" + docs, []string{"update"}},
+	}
+}
+
+// secrets is for the documents of Store.
+func (c Config) secrets(docs string) []rule {
+	at := c.Secrets + "/" + docs
+	return []rule{
+		{"sealed secrets", c.KV + "/data/" + at, []string{"create", "read", "update"}},
+		{"which there are, to destroy earlier versions of them, and to remove an erased tenant's", c.KV + "/metadata/" + at, []string{"list", "read", "delete"}},
+		{"", c.KV + "/destroy/" + at, []string{"update"}},
 	}
 }
 

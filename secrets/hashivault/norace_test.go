@@ -1,0 +1,5 @@
+//go:build !race
+
+package hashivault_test
+
+const raceEnabled = false
