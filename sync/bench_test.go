@@ -60,7 +60,7 @@ func newCourse(b *testing.B, crm, box *counted) *course {
 	}
 	keys, err := local.Create(filepath.Join(b.TempDir(), "keyring"), nil)
 	require.NoError(b, err)
-	c.states, err = gormstate.New(c.dir, keys)
+	c.states, err = gormstate.New(c.dir, keys, nil)
 	require.NoError(b, err)
 	c.engine = lksync.New(az, c.states, nil)
 	c.pair = lksync.Pair{ID: "ana", Resource: authztest.Resource(b, "tenants/acme/users/ana/sync"), OnBehalfOf: ana,

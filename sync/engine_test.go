@@ -868,12 +868,3 @@ func randomWorld(t *testing.T, seed uint64) {
 		require.False(t, strings.Contains(i.What, "@"), "an issue shows content")
 	}
 }
-
-func TestEveryCodeHasItsWords(t *testing.T) {
-	for _, c := range Codes() {
-		what, undone, next := c.explain()
-		assert.NotEqual(t, "Unknown trouble.", what, c)
-		assert.NotEmpty(t, undone)
-		assert.NotEmpty(t, next)
-	}
-}

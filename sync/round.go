@@ -153,8 +153,12 @@ func (r *round) run(ctx context.Context) error {
 			break
 		}
 	}
-	r.progress(0, Done, 0, 0)
 	err := errors.Join(errs...)
+	why := r.report.Held
+	if err != nil && why == "" {
+		why = err.Error()
+	}
+	r.e.o.Progress(Event{Pair: r.p.ID, Phase: Done, Why: why})
 	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(cause, ErrStopped) && !errors.Is(err, ErrStopped) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}

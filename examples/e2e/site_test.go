@@ -129,7 +129,7 @@ func (s site) open(ctx context.Context, progress func(lksync.Event)) (*house, er
 	if h.hub, err = connectors.NewHub(h.az, h.safe, c4c.Plugin(), mail); err != nil {
 		return nil, err
 	}
-	states, err := gormstate.New(filepath.Join(s.Dir, "states"), keys)
+	states, err := gormstate.New(filepath.Join(s.Dir, "states"), keys, nil)
 	if err != nil {
 		return nil, err
 	}

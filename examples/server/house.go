@@ -102,7 +102,7 @@ func build(ctx context.Context, d *dataDir, b *board, log *slog.Logger) (_ *hous
 	if h.safe, err = secrets.New(d.keeper, d.store, sealed, nil); err != nil {
 		return nil, err
 	}
-	states, err := gormstate.New(d.file(statesDir), d.files)
+	states, err := gormstate.New(d.file(statesDir), d.files, nil)
 	if err != nil {
 		return nil, err
 	}

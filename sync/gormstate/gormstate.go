@@ -32,25 +32,46 @@ type Wrapper interface {
 	Unwrap(ctx context.Context, wrapped, aad []byte) ([]byte, error)
 }
 
+// Options of a Store. The nil Options work.
+type Options struct {
+	// Idle is how many states at most stay open after they were closed, for their
+	// next round: those that were used last. Each takes four descriptors or so.
+	// Zero: none.
+	Idle int
+}
+
 // Store implements lksync.StateStore in a directory. Safe for concurrent use,
-// also by several processes: of two that open one state, the later has it.
+// also by several processes: of two that open one state, the later has it. Close
+// it if it keeps idle states open.
 type Store struct {
-	dir string
-	w   Wrapper
+	dir  string
+	w    Wrapper
+	idle *idle
 }
 
 var _ lksync.StateStore = (*Store)(nil)
 
 // New uses a directory, which is made if need be, readable by its owner only.
-func New(dir string, w Wrapper) (*Store, error) {
+func New(dir string, w Wrapper, o *Options) (*Store, error) {
 	if w == nil {
 		return nil, errors.New("gormstate: new: no wrapper for the keys")
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("gormstate: new: %w", err)
 	}
-	s := &Store{dir, w}
+	if o == nil {
+		o = &Options{}
+	}
+	s := &Store{dir, w, newIdle(o.Idle)}
 	return s, s.tidy()
+}
+
+// Close closes what no round uses. The Store can be used further.
+func (s *Store) Close() error {
+	if err := s.idle.close(); err != nil {
+		return fmt.Errorf("gormstate: close: %w", err)
+	}
+	return nil
 }
 
 // tidy removes scratch files that a crash left.
@@ -71,6 +92,9 @@ func (s *Store) tidy() error {
 func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error) {
 	sum := sha256.Sum256([]byte(id)) // a name that any file system takes and that tells nothing
 	base := filepath.Join(s.dir, hex.EncodeToString(sum[:16]))
+	if k := s.idle.take(base); k != nil {
+		return s.take(ctx, id, k)
+	}
 	key, err := s.key(ctx, base, id)
 	if err != nil {
 		return nil, err
@@ -83,9 +107,18 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 	if err != nil {
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
-	h := &state{db: db, base: base}
-	if err := h.prepare(ctx); err != nil {
-		_ = db.Close()
+	k := &kept{base: base, db: db, statements: statements{}}
+	if k.files, err = look(base); err != nil {
+		return nil, errors.Join(fmt.Errorf("gormstate: open %s: %w", id, err), db.Close())
+	}
+	return s.take(ctx, id, k)
+}
+
+// take makes an open file the state of whoever asked for it.
+func (s *Store) take(ctx context.Context, id lksync.PairID, k *kept) (lksync.State, error) {
+	h := &state{kept: k, idle: s.idle}
+	if err := h.takeOver(ctx); err != nil {
+		_ = k.db.Close()
 		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
 	}
 	return h, nil
@@ -207,13 +240,29 @@ ALTER TABLE link ADD COLUMN files TEXT NOT NULL DEFAULT '';
 UPDATE meta SET value = 4 WHERE name = 'schema';`
 
 type state struct {
-	db    *sql.DB
-	base  string // of the names of its files
-	epoch int64
+	*kept
+	idle   *idle
+	epoch  int64
+	failed bool // a commit: the file is opened anew next time
 }
 
-// prepare makes the tables if need be and takes the state over.
-func (h *state) prepare(ctx context.Context) error {
+// statements remembers what was prepared: reading SQL takes longer than most of it
+// takes to run. For one goroutine; what is in it goes when its database is closed.
+type statements map[string]*sql.Stmt
+
+func (s statements) prepare(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	if st := s[query]; st != nil {
+		return st, nil
+	}
+	st, err := db.PrepareContext(ctx, query)
+	if err == nil {
+		s[query] = st
+	}
+	return st, err
+}
+
+// takeOver makes the tables if need be and takes the state over.
+func (h *state) takeOver(ctx context.Context) error {
 	return h.tx(ctx, func(tx *sql.Tx) error {
 		var n int
 		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil {
@@ -265,7 +314,17 @@ func (h *state) tx(ctx context.Context, do func(*sql.Tx) error) error {
 }
 
 // Close implements lksync.State.
-func (h *state) Close() error { return h.db.Close() }
+func (h *state) Close() error {
+	k := h.kept
+	if k == nil {
+		return nil
+	}
+	h.kept = nil // whoever goes on using it gets no other's state
+	if h.failed {
+		return k.db.Close()
+	}
+	return h.idle.put(context.Background(), k)
+}
 
 // Cursor implements lksync.State.
 func (h *state) Cursor(ctx context.Context, s lksync.Side, k connectors.Kind) (string, error) {
@@ -338,7 +397,11 @@ func (h *state) Find(ctx context.Context, k connectors.Kind, s lksync.Side, id s
 	if s == lksync.Right {
 		q = "SELECT " + linkColumns + " FROM link WHERE kind = ? AND right_id = ? AND right_id <> ''"
 	}
-	l, err := scanLink(h.db.QueryRowContext(ctx, q, k, id).Scan)
+	st, err := h.prepare(ctx, h.db, q)
+	if err != nil {
+		return lksync.Link{}, false, err
+	}
+	l, err := scanLink(st.QueryRowContext(ctx, k, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return lksync.Link{}, false, nil
 	}
@@ -441,10 +504,33 @@ func (h *state) Approved(ctx context.Context, k connectors.Kind) (n int, err err
 	return n, none(err)
 }
 
+// What a commit does for each record of a batch.
+const (
+	dropLink = "DELETE FROM link WHERE number = ?"
+	putLink  = "INSERT INTO link (" + linkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
+		right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
+		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files`
+	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
+	endIntent   = "DELETE FROM intent WHERE key = ?"
+)
+
 // Commit implements lksync.State.
 func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
+	// Before the transaction, which has the only connection to itself.
+	for query, n := range map[string]int{dropLink: len(b.Drop), putLink: len(b.Put), beginIntent: len(b.Begin), endIntent: len(b.End)} {
+		if n > 0 {
+			if _, err := h.prepare(ctx, h.db, query); err != nil {
+				return fmt.Errorf("gormstate: commit: %w", err)
+			}
+		}
+	}
 	err := h.tx(ctx, func(tx *sql.Tx) error {
 		exec := func(query string, args ...any) error {
+			if st := h.statements[query]; st != nil {
+				_, err := tx.StmtContext(ctx, st).ExecContext(ctx, args...)
+				return err
+			}
 			_, err := tx.ExecContext(ctx, query, args...)
 			return err
 		}
@@ -458,7 +544,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			return errors.Join(lksync.ErrFenced, err)
 		}
 		for _, n := range b.Drop {
-			if err := exec("DELETE FROM link WHERE number = ?", n); err != nil {
+			if err := exec(dropLink, n); err != nil {
 				return err
 			}
 		}
@@ -475,23 +561,20 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			if l.Number != 0 {
 				number = l.Number
 			}
-			if err := exec("INSERT INTO link ("+linkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-				ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
-				right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
-				apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files`,
+			if err := exec(putLink,
 				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen), l.Role, fields(l.Apart), []byte(l.Base),
 				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since), files); err != nil {
 				return err
 			}
 		}
 		for _, i := range b.Begin {
-			if err := exec("INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			if err := exec(beginIntent,
 				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made), i.Check); err != nil {
 				return err
 			}
 		}
 		for _, key := range b.End {
-			if err := exec("DELETE FROM intent WHERE key = ?", key); err != nil {
+			if err := exec(endIntent, key); err != nil {
 				return err
 			}
 		}
@@ -540,6 +623,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		}
 		return nil
 	})
+	h.failed = h.failed || err != nil
 	if errors.Is(err, lksync.ErrFenced) {
 		return lksync.ErrFenced
 	}

@@ -28,16 +28,21 @@ func keyring(t testing.TB) *local.Keyring {
 }
 
 func TestConformance(t *testing.T) {
-	statetest.Run(t, func(t *testing.T) lksync.StateStore {
-		s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t))
-		require.NoError(t, err)
-		return s
-	})
+	for _, idle := range []int{0, 1, 10} {
+		t.Run(fmt.Sprint("idle ", idle), func(t *testing.T) {
+			statetest.Run(t, func(t *testing.T) lksync.StateStore {
+				s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t), &Options{Idle: idle})
+				require.NoError(t, err)
+				t.Cleanup(func() { require.NoError(t, s.Close()) })
+				return s
+			})
+		})
+	}
 }
 
 func TestSharedConformance(t *testing.T) {
 	statetest.RunShared(t, func(t *testing.T) (lksync.MeetingStore, lksync.StopStore) {
-		s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t))
+		s, err := New(filepath.Join(t.TempDir(), "state"), keyring(t), nil)
 		require.NoError(t, err)
 		shared, err := s.Tenants(t.Context())
 		require.NoError(t, err)
@@ -49,7 +54,7 @@ func TestSharedConformance(t *testing.T) {
 // What mailboxes share is durable, encrypted, and seen by another process.
 func TestWhatIsSharedLasts(t *testing.T) {
 	dir, ring := t.TempDir(), keyring(t)
-	s, err := New(dir, ring)
+	s, err := New(dir, ring, nil)
 	require.NoError(t, err)
 	a, err := s.Tenants(t.Context())
 	require.NoError(t, err)
@@ -69,7 +74,7 @@ func TestWhatIsSharedLasts(t *testing.T) {
 		require.NoError(t, x.Close())
 	}
 	require.NotContains(t, fmt.Sprint(snapshot(t, dir)), "tenants/acme")
-	other, err := New(dir, keyring(t))
+	other, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	_, err = other.Tenants(t.Context())
 	require.ErrorIs(t, err, lksync.ErrState)
@@ -78,7 +83,7 @@ func TestWhatIsSharedLasts(t *testing.T) {
 // A state of the first form is brought up to date and loses nothing.
 func TestOlderStatesAreMigrated(t *testing.T) {
 	dir := t.TempDir()
-	s, err := New(dir, keyring(t))
+	s, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -118,7 +123,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 
 // What is counted on the way is what counting finds, whatever a link turns into.
 func TestTheTallyIsTheCount(t *testing.T) {
-	s, err := New(t.TempDir(), keyring(t))
+	s, err := New(t.TempDir(), keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -156,7 +161,7 @@ func TestTheTallyIsTheCount(t *testing.T) {
 // The scratch of a round is a sealed file, and gone when it is closed.
 func TestScratchLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	s, err := New(dir, keyring(t))
+	s, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -176,7 +181,7 @@ func TestScratchLeavesNothing(t *testing.T) {
 	left := filepath.Join(dir, ".scratch-1")
 	require.NoError(t, os.WriteFile(left, nil, 0o600))
 	require.NoError(t, os.Chtimes(left, time.Time{}, time.Now().Add(-25*time.Hour)))
-	_, err = New(dir, keyring(t))
+	_, err = New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	files, err = filepath.Glob(filepath.Join(dir, ".scratch-*"))
 	require.NoError(t, err)
@@ -188,7 +193,7 @@ func TestScratchLeavesNothing(t *testing.T) {
 func TestSwappedFilesWrongKeysAndMissingKeysAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	ring := keyring(t)
-	s, err := New(dir, ring)
+	s, err := New(dir, ring, nil)
 	require.NoError(t, err)
 	for _, id := range []lksync.PairID{"a", "b"} {
 		h, err := s.Open(t.Context(), id)
@@ -196,7 +201,7 @@ func TestSwappedFilesWrongKeysAndMissingKeysAreRefused(t *testing.T) {
 		require.NoError(t, h.Close())
 	}
 	before := snapshot(t, dir)
-	other, err := New(dir, keyring(t))
+	other, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	_, err = other.Open(t.Context(), "a")
 	require.ErrorIs(t, err, lksync.ErrState)
@@ -262,7 +267,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"approval.kind": "flag", "approval.deletions": "counter",
 		"tally.kind": "flag", "tally.links": "counter",
 	}
-	s, err := New(t.TempDir(), keyring(t))
+	s, err := New(t.TempDir(), keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -283,7 +288,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 
 func TestSizeOfALink(t *testing.T) {
 	dir := t.TempDir()
-	s, err := New(dir, keyring(t))
+	s, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)
@@ -308,7 +313,7 @@ func TestSizeOfALink(t *testing.T) {
 // evidence: P28
 func TestADamagedFileIsRefusedOrReadsRight(t *testing.T) {
 	dir := t.TempDir()
-	s, err := New(dir, keyring(t))
+	s, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
 	h, err := s.Open(t.Context(), "a")
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 type scratch struct {
 	path string
 	db   *sql.DB
+	statements
 }
 
 var _ lksync.Scratch = (*scratch)(nil)
@@ -33,7 +34,7 @@ func (h *state) Scratch(ctx context.Context) (lksync.Scratch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gormstate: scratch: %w", err)
 	}
-	s := &scratch{path: f.Name()}
+	s := &scratch{path: f.Name(), statements: statements{}}
 	if err := f.Close(); err != nil {
 		return nil, errors.Join(fmt.Errorf("gormstate: scratch: %w", err), s.Close())
 	}
@@ -52,12 +53,17 @@ func (h *state) Scratch(ctx context.Context) (lksync.Scratch, error) {
 
 // Add implements lksync.Scratch.
 func (s *scratch) Add(ctx context.Context, seen []lksync.Seen) error {
+	st, err := s.prepare(ctx, s.db, "INSERT OR REPLACE INTO seen (side, id, grp) VALUES (?, ?, ?)")
+	if err != nil {
+		return fmt.Errorf("gormstate: scratch: %w", err)
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("gormstate: scratch: %w", err)
 	}
+	st = tx.StmtContext(ctx, st)
 	for _, x := range seen {
-		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO seen (side, id, grp) VALUES (?, ?, ?)", x.Side, x.ID, x.Group); err != nil {
+		if _, err := st.ExecContext(ctx, x.Side, x.ID, x.Group); err != nil {
 			return errors.Join(fmt.Errorf("gormstate: scratch: %w", err), tx.Rollback())
 		}
 	}
@@ -79,8 +85,12 @@ func (s *scratch) Next(ctx context.Context, after string, limit int) ([]lksync.S
 // Has implements lksync.Scratch.
 func (s *scratch) Has(ctx context.Context, side lksync.Side, ids []string) ([]bool, error) {
 	out := make([]bool, len(ids))
+	st, err := s.prepare(ctx, s.db, "SELECT 1 FROM seen WHERE side = ? AND id = ?")
+	if err != nil {
+		return nil, fmt.Errorf("gormstate: scratch: %w", err)
+	}
 	for i, id := range ids {
-		err := s.db.QueryRowContext(ctx, "SELECT 1 FROM seen WHERE side = ? AND id = ?", side, id).Scan(&out[i])
+		err := st.QueryRowContext(ctx, side, id).Scan(&out[i])
 		if none(err) != nil {
 			return nil, fmt.Errorf("gormstate: scratch: %w", err)
 		}

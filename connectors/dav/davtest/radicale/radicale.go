@@ -31,6 +31,7 @@ type Server struct {
 	URL    string
 	Roots  *x509.CertPool
 	PEM    []byte // the certificate in Roots
+	Data   string // the folder of its storage
 	client *http.Client
 	users  map[string]string
 }
@@ -106,7 +107,7 @@ level = warning
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
-	s := &Server{URL: "https://" + addr, Roots: roots, PEM: certPEM, users: users, client: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
+	s := &Server{URL: "https://" + addr, Roots: roots, PEM: certPEM, Data: filepath.Join(dir, "data"), users: users, client: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
