@@ -705,6 +705,7 @@ func (k *kindRound) see(u *unit) error {
 		if l := u.views[0].rec; l != nil {
 			u.extra = nil
 			u.views[0].rec = k.invited(u, l, r)
+			u.views[1].rec = k.t.united(u.link, u.views[0].rec, u.views[1].rec)
 		}
 	}
 	for i := range u.views {

@@ -141,6 +141,7 @@ func TestDirection(t *testing.T) {
 // A template's change reaches a user at the next round, for records too that
 // nobody changed meanwhile.
 //
+// feature: F29
 // feature: F36
 func TestAProfileThatChangesIsAppliedToWhatIsThere(t *testing.T) {
 	w := newWorld(t, crmOnly(), mem.Options{}, "kinds: {contacts: {filters: {crm: 'country == \"DE\"'}}}")
@@ -799,4 +800,30 @@ func TestG2ManyFilesAtOnce(t *testing.T) {
 	require.NoError(t, w.engine.Approve(t.Context(), authztest.Principal(t, "user:idp/ana"), p, ka, 12))
 	w.sync()
 	assert.Empty(t, files(w.crm.Records(ka)))
+}
+
+// An event of a whole day is the same day on both sides, whatever the zone.
+//
+// feature: F7
+func TestAllDayEvents(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, "zone: America/New_York")
+	day := time.Date(2026, 6, 20, 0, 0, 0, 0, time.UTC)
+	r := event(3)
+	r.Appointment.AllDay, r.Appointment.Start, r.Appointment.End = true, day, day.AddDate(0, 0, 1)
+	m := w.box.Add(r)
+	w.sync()
+	require.Len(t, w.crm.Records(ka), 1)
+	assert.True(t, connectors.Same(w.box.Records(ka)[0], w.crm.Records(ka)[0], connectors.FieldTime))
+	assert.True(t, w.crm.Records(ka)[0].Appointment.AllDay)
+	w.crm.Edit(ka, w.crm.Records(ka)[0].ID, func(r *connectors.Record) {
+		r.Appointment.Start, r.Appointment.End = day.AddDate(0, 0, 2), day.AddDate(0, 0, 3)
+	})
+	w.sync()
+	assert.Equal(t, day.AddDate(0, 0, 2), w.box.Records(ka)[0].Appointment.Start)
+	w.box.Edit(ka, m, func(r *connectors.Record) {
+		r.Appointment.AllDay, r.Appointment.End = false, r.Appointment.Start.Add(time.Hour)
+	})
+	w.sync()
+	assert.False(t, w.crm.Records(ka)[0].Appointment.AllDay, "and becomes an hour of it")
+	assert.Empty(t, w.codes())
 }
