@@ -53,6 +53,8 @@ var allowed = map[string]string{
 	"secrets.KeyItem":               "wrapped",
 	"secrets.KeyResult":             "a tenant's key between a Keeper and the Safe, or a wrap",
 	"secrets.BatchKeeper.UnwrapAll": "the same as Unwrap",
+	"secrets.BatchWrapper.WrapAll":  "the same as Wrap",
+	"secrets.OpenKey":               "a tenant's key on its way from one Keeper to another, which MoveKeys clears",
 	"secrets.Rewrapper.Rewrap":      "wrapped",
 	"secrets.Prober.Probe":          "a verdict for operators",
 	"secrets.Health":                "the same",

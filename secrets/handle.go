@@ -32,13 +32,18 @@ func (h Handle) covers() error {
 // refuses without the record. What is one word: http, sign, hmac, jwt, imap or
 // smtp.
 func (h Handle) begin(ctx context.Context, what string) error {
-	if h.h == nil {
-		return fmt.Errorf("secrets: zero handle: %w", authz.ErrDenied)
-	}
-	if err := h.h.safe.must(ctx, h.h.g, "secrets.use", h.h.ref.Resource(), what); err != nil {
+	if err := h.must(ctx, what); err != nil {
 		return err
 	}
 	return h.h.safe.live(ctx, h.h.ref, h.h.version)
+}
+
+// must is begin for whoever opens the secret next, and thereby looks at it.
+func (h Handle) must(ctx context.Context, what string) error {
+	if h.h == nil {
+		return fmt.Errorf("secrets: zero handle: %w", authz.ErrDenied)
+	}
+	return h.h.safe.must(ctx, h.h.g, "secrets.use", h.h.ref.Resource(), what)
 }
 
 // pinned is a Handle of the same secret in one version.

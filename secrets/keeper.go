@@ -4,7 +4,7 @@ import "context"
 
 // Keeper guards a root key that wraps other keys and never leaves it. Wrap and
 // Unwrap are all that a Safe needs; a Keeper that can do more says so by
-// implementing BatchKeeper, Rewrapper, Rotator or Prober as well. Safe for
+// implementing BatchKeeper, BatchWrapper, Rewrapper, Rotator or Prober as well. Safe for
 // concurrent use.
 type Keeper interface {
 	// Wrap seals a key of 32 bytes, bound to aad.
@@ -17,9 +17,13 @@ type Keeper interface {
 // KeyItem is one wrapped key among several, and what it is bound to.
 type KeyItem struct{ Wrapped, AAD []byte }
 
-// KeyResult answers one KeyItem: what was asked for, or why not.
+// OpenKey is one key of 32 bytes in the clear among several, and what it is to be
+// bound to.
+type OpenKey struct{ Key, AAD []byte }
+
+// KeyResult answers one KeyItem or OpenKey: what was asked for, or why not.
 type KeyResult struct {
-	Key []byte // the key in the clear from UnwrapAll, its new wrap from Rewrap
+	Key []byte // the key in the clear from UnwrapAll, its wrap from WrapAll and Rewrap
 	Err error  // ErrTampered for what does not open
 }
 
@@ -28,6 +32,14 @@ type BatchKeeper interface {
 	// UnwrapAll answers each item in its place. The error is for what stopped
 	// all of them; then there are no results.
 	UnwrapAll(ctx context.Context, items []KeyItem) ([]KeyResult, error)
+}
+
+// BatchWrapper wraps many keys in few calls.
+type BatchWrapper interface {
+	// WrapAll answers each key in its place with its wrap, or the error that is
+	// about it alone. The error is for what stopped all of them; then there are
+	// no results. It keeps nothing of the keys.
+	WrapAll(ctx context.Context, keys []OpenKey) ([]KeyResult, error)
 }
 
 // Rewrapper wraps keys under the newest root key without showing them.

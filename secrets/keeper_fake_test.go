@@ -115,6 +115,18 @@ func (k ableKeeper) UnwrapAll(_ context.Context, items []secrets.KeyItem) ([]sec
 	return out, nil
 }
 
+func (k ableKeeper) WrapAll(ctx context.Context, keys []secrets.OpenKey) ([]secrets.KeyResult, error) {
+	out := make([]secrets.KeyResult, len(keys))
+	for i, o := range keys {
+		w, err := k.Wrap(ctx, o.Key, o.AAD)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Key = w
+	}
+	return out, nil
+}
+
 func (k ableKeeper) Rewrap(_ context.Context, items []secrets.KeyItem) ([]secrets.KeyResult, error) {
 	k.calls.Add(1)
 	out := make([]secrets.KeyResult, len(items))

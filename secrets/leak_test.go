@@ -510,6 +510,7 @@ func (h *house) use(i int, path string) error {
 //
 // evidence: P28
 // evidence: P30
+// evidence: T11
 func TestNoSecretLeaves(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()

@@ -424,6 +424,10 @@ func TestRotationOfTheRoot(t *testing.T) {
 	}
 }
 
+// Revoking a tenant stops every use of its secrets, by clients too that were made
+// before, and of no other's.
+//
+// evidence: T15
 func TestRevokeAll(t *testing.T) {
 	w := newWorld(t)
 	for i := range 30 {
@@ -432,11 +436,20 @@ func TestRevokeAll(t *testing.T) {
 	other := newRef(t, "tenants/beta", "s")
 	w.put(t, other, "v", bearer())
 	w.revoke(t, newRef(t, "tenants/acme/users/u0", "s0"))
+	srv := newServer(t, nil)
+	held, others := w.client(t, newRef(t, "tenants/acme/users/u1", "s1"), srv.policy()), w.client(t, other, srv.policy())
+	_, err := get(t, held, srv.URL)
+	require.NoError(t, err)
 	owner := authztest.Resource(t, "tenants/acme")
 	g := w.grant(t, "user:idp/admin", "secrets.revoke", owner)
 	n, err := w.safe.RevokeAll(t.Context(), g, owner)
 	require.NoError(t, err)
 	require.Equal(t, 29, n)
+	_, err = get(t, held, srv.URL)
+	require.ErrorIs(t, err, secrets.ErrNotFound)
+	require.Len(t, srv.seen(), 1)
+	_, err = get(t, others, srv.URL)
+	require.NoError(t, err)
 	left, err := w.store.Count(t.Context(), "acme", secrets.AllKeys)
 	require.NoError(t, err)
 	require.Zero(t, left)

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lockkeeper/lockkeeper/authz"
 )
@@ -220,47 +221,94 @@ func (m *move) copy(ctx context.Context, page []TenantKeys) error {
 	if err != nil {
 		return fmt.Errorf("old place: %w", err)
 	}
-	var fresh []TenantKeys // of tenants that are not in the new place
+	var whole []TenantKeys // of which every key opens
+	var keys []*tenantKey
 	for _, t := range todo {
 		of := opened[:len(t.Keys)]
 		opened = opened[len(t.Keys):]
-		wrapped, err := m.wrap(ctx, t, of)
-		switch {
-		case err != nil:
+		if m.complete(t, of) {
+			whole, keys = append(whole, t), append(keys, of...)
+		}
+	}
+	if err := m.wrap(ctx, whole, keys); err != nil {
+		return fmt.Errorf("new place: %w", err)
+	}
+	var fresh []TenantKeys // of tenants that are not in the new place
+	for _, t := range whole {
+		if len(m.there[t.Tenant]) == 0 {
+			fresh = append(fresh, t)
+		} else if err := m.add(ctx, t.Tenant, t.Keys); err != nil {
 			return err
-		case wrapped == nil:
-		case len(m.there[t.Tenant]) == 0:
-			fresh = append(fresh, TenantKeys{t.Tenant, wrapped})
-		default:
-			if err := m.add(ctx, t.Tenant, wrapped); err != nil {
-				return err
-			}
 		}
 	}
 	return m.bring(ctx, fresh)
 }
 
-// wrap wraps a tenant's keys by the new Keeper; none if one of them is missing.
-func (m *move) wrap(ctx context.Context, t TenantKeys, opened []*tenantKey) ([]WrappedKey, error) {
-	for _, k := range opened {
-		if k == nil {
-			for i, w := range t.Keys {
-				if err := fmt.Errorf("left out with a version that does not open: %w", ErrTampered); opened[i] != nil {
-					m.miss(t.Tenant, w.Version, err)
-				} else {
-					m.miss(t.Tenant, w.Version, ErrTampered)
-				}
-			}
-			return nil, nil
+// complete reports whether all of a tenant's keys opened, and tells which did not.
+func (m *move) complete(t TenantKeys, opened []*tenantKey) bool {
+	if !slices.Contains(opened, nil) {
+		return true
+	}
+	for i, w := range t.Keys {
+		if err := fmt.Errorf("left out with a version that does not open: %w", ErrTampered); opened[i] != nil {
+			m.miss(t.Tenant, w.Version, err)
+		} else {
+			m.miss(t.Tenant, w.Version, ErrTampered)
 		}
 	}
-	out := make([]WrappedKey, len(t.Keys))
-	for i, k := range opened {
-		w, err := m.to.keeper.Wrap(ctx, k.key()[:], m.to.aad(t.Tenant, k.id, k.version))
-		if err != nil {
-			return nil, fmt.Errorf("new place: %w", err)
+	return false
+}
+
+// wrap puts the new Keeper's wraps in the place of the old ones, in few calls where
+// it can. The keys are those of the tenants, one after another.
+func (m *move) wrap(ctx context.Context, ts []TenantKeys, keys []*tenantKey) error {
+	in := make([]OpenKey, 0, len(keys))
+	for _, t := range ts {
+		for range t.Keys {
+			k := keys[len(in)]
+			in = append(in, OpenKey{k.key()[:], m.to.aad(t.Tenant, k.id, k.version)})
 		}
-		out[i] = WrappedKey{k.id, k.version, w}
+	}
+	wraps, err := m.to.wrapAll(ctx, in)
+	if err != nil {
+		return err
+	}
+	for i, t := range ts {
+		ts[i].Keys = make([]WrappedKey, len(t.Keys))
+		for j := range t.Keys {
+			ts[i].Keys[j] = WrappedKey{keys[0].id, keys[0].version, wraps[0]}
+			keys, wraps = keys[1:], wraps[1:]
+		}
+	}
+	return nil
+}
+
+// wrapAll wraps keys, in few calls where the Keeper can.
+func (t *tenantKeys) wrapAll(ctx context.Context, in []OpenKey) ([][]byte, error) {
+	out := make([][]byte, len(in))
+	b, ok := t.keeper.(BatchWrapper)
+	if !ok || len(in) == 0 {
+		for i, k := range in {
+			w, err := t.keeper.Wrap(ctx, k.Key, k.AAD)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = w
+		}
+		return out, nil
+	}
+	results, err := b.WrapAll(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if len(results) != len(in) {
+		return nil, fmt.Errorf("secrets: wrap answered %d of %d: %w", len(results), len(in), ErrKeeper)
+	}
+	for i, r := range results {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		out[i] = r.Key
 	}
 	return out, nil
 }

@@ -22,6 +22,18 @@ func (KeyResult) MarshalText() ([]byte, error) { return nil, ErrSecret }
 func (KeyResult) GobEncode() ([]byte, error) { return nil, ErrSecret }
 
 // Format prints no content.
+func (OpenKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "key") }
+
+// LogValue logs no content.
+func (OpenKey) LogValue() slog.Value { return slog.StringValue("key") }
+
+// MarshalText returns ErrSecret.
+func (OpenKey) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// GobEncode returns ErrSecret.
+func (OpenKey) GobEncode() ([]byte, error) { return nil, ErrSecret }
+
+// Format prints no content.
 func (answer) Format(f fmt.State, _ rune) { fmt.Fprint(f, "answer") }
 
 // LogValue logs no content.

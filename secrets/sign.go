@@ -10,12 +10,15 @@ import (
 
 // opened begins a use of one of the kinds and opens the secret for it.
 func (h Handle) opened(ctx context.Context, what string, kinds ...Kind) (*material, error) {
-	if err := h.begin(ctx, what); err != nil {
+	if err := h.must(ctx, what); err != nil {
 		return nil, err
 	}
-	c, _, err := h.h.safe.use(ctx, h.h.g, "secrets.use", h.h.ref)
+	c, version, err := h.h.safe.use(ctx, h.h.g, "secrets.use", h.h.ref)
 	if err != nil {
 		return nil, err
+	}
+	if h.h.version != 0 && h.h.version != version {
+		return nil, fmt.Errorf("secrets: use %s: %w", h.h.ref, ErrConflict)
 	}
 	m := c.open()
 	if !slices.Contains(kinds, m.scheme.Kind) {

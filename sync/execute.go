@@ -146,6 +146,8 @@ func (k *kindRound) linkOf(u *unit, state LinkState) Link {
 	l := Link{Kind: k.kind, Origin: Left}
 	if u.link != nil {
 		l = *u.link
+	} else if r := u.views[0].rec; r != nil && strings.HasPrefix(r.Key, keyPrefix) {
+		l.Origin = Right // made from the mailbox, by a state that is no more
 	}
 	l.State, l.Seen, l.Apart, l.Base = state, k.now, nil, nil
 	if meetingIn(u) != nil {
@@ -173,7 +175,7 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			if u.link == nil {
 				k.rep.Linked++
 			}
-			if err := k.register(ctx, u, u.views[0].id, ""); err != nil {
+			if err := k.register(ctx, u, u.views[0].id, k.told(u)); err != nil {
 				return err
 			}
 			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
@@ -306,6 +308,16 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	if err := k.st.Commit(ctx, announce); err != nil {
 		return err
 	}
+	if k.e.o.Clock().Sub(made) > k.e.o.Settle/2 {
+		// Whoever takes over would soon stop waiting for a call that has not even
+		// left. It does not leave; the next round finds nothing and decides.
+		var late Batch
+		for _, w := range ws {
+			w.u.detail = "the announcement took too long to be stored"
+			k.raise(&late, w.u, CodeLater)
+		}
+		return k.commit(ctx, late)
+	}
 	res, err := k.p.conn(s).Create(ctx, k.kind, drafts)
 	if err != nil {
 		// Nothing is known of any of them; the next round finds out.
@@ -436,6 +448,9 @@ func (k *kindRound) learn(ctx context.Context, s Side, ls []learning, fields []c
 	}
 }
 
+// keyPrefix begins every create key.
+const keyPrefix = "lk-"
+
 // key returns the key under which a record is created: that of an earlier try
 // whose outcome is not known, so that a system which refuses a second record
 // with the same key does so, or else a fresh one.
@@ -448,7 +463,7 @@ func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 	if _, err := io.ReadFull(k.e.o.Rand, b[:]); err != nil {
 		return "", false, err
 	}
-	return "lk-" + hex.EncodeToString(b[:]), false, nil
+	return keyPrefix + hex.EncodeToString(b[:]), false, nil
 }
 
 // settle looks for creates whose answer was lost. What is not found stays
@@ -623,8 +638,10 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		l := k.linkOf(w.u, Linked)
 		l.Rev = *rev[w.u]
 		rev0 := ""
-		if len(w.st.write[0]) > 0 {
-			rev0 = l.Rev[0]
+		switch m := w.u.meeting; {
+		case len(w.st.write[0]) == 0:
+		case w.u.joins != nil && m.Rev == w.u.views[0].rec.Rev, w.u.joins == nil && len(w.st.apart) == 0:
+			rev0 = l.Rev[0] // nothing of what a person wrote into the record is left or was there
 		}
 		if err := k.register(ctx, w.u, l.ID[0], rev0); err != nil {
 			return errors.Join(err, k.commit(ctx, b))

@@ -181,7 +181,7 @@ func (g *gather) flush(ctx context.Context) error {
 					}
 				} else if errors.Is(r.Err, connectors.ErrNotFound) {
 					continue // never linked and not there: nothing to undo
-				} else if t := g.k.open[recordAt{s, chunk[i]}]; t == nil || t.Tries < 2 {
+				} else if t := g.k.open[recordAt{s, chunk[i]}]; t == nil || t.Code != CodeUnread || t.Tries < 2 {
 					g.k.unread[s.at()] = true
 				}
 				g.ready = append(g.ready, Seen{s, chunk[i], group})

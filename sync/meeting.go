@@ -41,7 +41,7 @@ type Meeting struct {
 	Lead    PairID // the one pair that writes to the record: the organizer's if it is synced
 	Host    bool   // the lead is the organizer's
 	Key     string // create key of the record
-	Rev     string // of the record, as an attendee's mailbox last wrote it; "" if none did
+	Rev     string // of the record, when it said what an attendee's calendar says and nobody had edited it
 	Gone    bool   // the record was deleted: nobody makes it again
 	Parties string // keyed hashes of addresses that were added from attendees' mailboxes, separated by spaces
 	Since   time.Time
@@ -187,7 +187,7 @@ func (k *kindRound) meet(ctx context.Context, us []*unit) ([]*unit, error) {
 		}
 		k.rank(u)
 		if l := u.link; l != nil && (l.State == Linked || l.State == Conflicted) && !k.dry {
-			if err := k.register(ctx, u, l.ID[0], ""); err != nil {
+			if err := k.register(ctx, u, l.ID[0], k.told(u)); err != nil {
 				return nil, err
 			}
 			k.rank(u)
@@ -265,6 +265,16 @@ func (k *kindRound) rank(u *unit) {
 	}
 }
 
+// told returns the revision of a CRM record that says no more than a calendar does:
+// it is as it was created, or both say the same.
+func (k *kindRound) told(u *unit) string {
+	l, r := u.views[0].rec, u.views[1].rec
+	if l == nil || k.made[l.ID] != l.Rev && (r == nil || len(connectors.Diff(l, r, k.t.shared)) > 0) {
+		return ""
+	}
+	return l.Rev
+}
+
 // register brings the table up to date once a unit is linked: the record, who leads,
 // and who came in through an attendee's mailbox.
 func (k *kindRound) register(ctx context.Context, u *unit, record, rev string) error {
@@ -282,9 +292,7 @@ func (k *kindRound) register(ctx context.Context, u *unit, record, rev string) e
 	if m.Lead == "" || u.role == Organizer && !m.Host {
 		m.Lead, m.Host = k.p.ID, u.role == Organizer
 	}
-	if m.Host {
-		m.Rev = ""
-	} else if m.Lead == k.p.ID && rev != "" {
+	if rev != "" && u.role == Attendee && !m.Host {
 		m.Rev = rev
 	}
 	if before == m {
@@ -355,10 +363,8 @@ func (k *kindRound) claim(ctx context.Context, u *unit, key string) (string, err
 	case m.Record == "" && m.Key != "":
 		key = m.Key
 	}
-	m.Record, m.Gone, m.Key, m.Since = "", false, key, k.now
-	if m.Lead == "" || u.role == Organizer && !m.Host || !m.Host {
-		m.Lead, m.Host = k.p.ID, u.role == Organizer
-	}
+	m.Record, m.Rev, m.Gone, m.Key, m.Since = "", "", false, key, k.e.o.Clock().UTC().Truncate(time.Second)
+	m.Lead, m.Host = k.p.ID, u.role == Organizer
 	if err := k.table.put(ctx, &m); errors.Is(err, errRaced) {
 		return "", nil
 	} else if err != nil {

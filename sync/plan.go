@@ -61,6 +61,7 @@ type terms struct {
 	role Role // of the user
 	lead bool // this pair writes the meeting to the CRM; no other does
 	dead bool // the meeting's record was deleted in the CRM
+	came bool // the meeting's record came from a calendar, so its organizer has or had an item of it
 
 	asLeft bool // the record is as an attendee's mailbox last wrote it
 }
@@ -227,6 +228,9 @@ func newLeft(left view, t terms) step {
 		}
 		return step{why: "it is somebody else's"}
 	}
+	if t.came { // it stands in the organizer's calendar, or was removed from it before anybody looked
+		return step{op: Await, why: "a calendar brought it, so it has its own item"}
+	}
 	return create(Right, t, "new in the CRM")
 }
 
@@ -376,6 +380,8 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 			return keep("a meeting is not sent out again, so the changed record stays in the CRM")
 		case t.role != NoRole && !t.lead:
 			return keep("another mailbox writes this meeting")
+		case t.role == Attendee && gone == Left:
+			return keep("an attendee's copy does not bring back a meeting that was deleted in the CRM")
 		}
 		if st := create(gone, t, where+", but changed on the other side: the change is kept"); st.op == Create {
 			return st

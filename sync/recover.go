@@ -61,14 +61,20 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 				if err != nil {
 					return nil, err
 				}
-				if taken || linked && l.ID[s.at()] != "" {
+				if (taken || linked && l.ID[s.at()] != "") && (s == Right || k.table == nil) {
 					continue // settled already, perhaps by an earlier round
 				}
-				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
 				rev, err := k.copyRev(ctx, s, hits[0].ID, in.Key, in.Check)
 				if err != nil {
 					return nil, err
 				}
+				if s == Left && rev != "" {
+					k.made[hits[0].ID] = rev
+				}
+				if taken || linked && l.ID[s.at()] != "" {
+					continue
+				}
+				l.Kind, l.Origin, l.State, l.Seen = k.kind, s.Other(), Linked, k.now
 				l.ID[s.at()], l.Rev[s.at()] = hits[0].ID, rev
 				l.ID[s.Other().at()], l.Rev[s.Other().at()] = in.SourceID, in.Rev
 				b.Put = append(b.Put, l)

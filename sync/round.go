@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -37,6 +38,7 @@ type kindRound struct {
 	unsettled map[recordAt]string   // keys of creates that were announced and not found, by their source
 	waiting   map[recordAt]bool     // sources of creates that may still become visible
 	keys      map[string]recordAt   // the sources of both, by the keys of their creates
+	made      map[string]string     // CRM records that say what their create said, by id: their revisions
 	early     map[recordAt]bool     // records that wait without a partner, looked at only to compare them with what is new
 
 	anew      anew                        // what to look at although nobody changed it
@@ -86,7 +88,7 @@ const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
 	k := &kindRound{round: r, kind: rule.Kind, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
-		keys: map[string]recordAt{}, early: map[recordAt]bool{}, byAddress: map[string][]connectors.Ref{}, inCRM: map[string]bool{}, savings: map[recordAt]Saving{}}
+		keys: map[string]recordAt{}, made: map[string]string{}, early: map[recordAt]bool{}, byAddress: map[string][]connectors.Ref{}, inCRM: map[string]bool{}, savings: map[recordAt]Saving{}}
 	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
 		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
@@ -604,7 +606,7 @@ func (k *kindRound) read(ctx context.Context, us []*unit) ([]*unit, error) {
 					u.views[i].gone = true
 				default:
 					u.blame(rs[n].Err, CodeUnread)
-					if t := k.known(u); u.link == nil && (t == nil || t.Tries < 2) {
+					if t := k.known(u); u.link == nil && (t == nil || t.Code != CodeUnread || t.Tries < 2) {
 						k.unread[i] = true
 					}
 				}
@@ -661,7 +663,14 @@ func (k *kindRound) plan(us []*unit) []step {
 				continue
 			}
 			t.dead = m.Gone || lost
-			t.asLeft = !m.Host && u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			t.asLeft = u.views[0].rec != nil && m.Rev != "" && m.Rev == u.views[0].rec.Rev
+			if t.asLeft && u.lead && u.role == Attendee && u.views[1].changed {
+				u.views[0].changed = false // it was this mailbox, and its note of that was lost
+			}
+			t.came = m.Record != "" && m.Lead != "" && (!m.Host || m.Lead == k.p.ID)
+		} else if r := u.views[0].rec; r != nil && k.table != nil && u.role != NoRole {
+			// Made by a mailbox that could not say so in the table yet.
+			t.came = strings.HasPrefix(r.Key, keyPrefix)
 		}
 		if u.mask { // what a placeholder says of a private item is not news to it
 			t.caps[1] = onlyTime(t.caps[1])

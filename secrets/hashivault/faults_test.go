@@ -50,6 +50,7 @@ func opens(t testing.TB, k *hashivault.Transit, w []byte) bool {
 // its return is noticed.
 //
 // evidence: P29
+// fault: F20
 func TestSealed(t *testing.T) {
 	s := vaulttest.Start(t, nil)
 	r := newRig(t, s, nil)
@@ -94,6 +95,9 @@ func TestSealed(t *testing.T) {
 	eventually(t, "its return", func() bool { return opens(t, k, w) })
 }
 
+// A Vault that was killed is noticed at once, and its return too.
+//
+// fault: F21
 func TestKilledAndBack(t *testing.T) {
 	s := vaulttest.Start(t, &vaulttest.Options{Files: true})
 	r := newRig(t, s, nil)
@@ -114,6 +118,8 @@ func TestKilledAndBack(t *testing.T) {
 }
 
 // A Vault that hangs holds up a bounded number of requests for a bounded time.
+//
+// fault: F21
 func TestHanging(t *testing.T) {
 	r := newRig(t, server(t), nil)
 	p := r.through(t)
@@ -145,6 +151,8 @@ func TestHanging(t *testing.T) {
 
 // What comes back that is not an answer of Vault's: a typed error without any of
 // it, and no harm done.
+//
+// fault: F21
 func TestAnswersThatAreNone(t *testing.T) {
 	const canary = "canary-4f1c8d"
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked elsewhere: %s", r.URL) }))
@@ -224,6 +232,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 	}
 }
 
+// A token that ended, whichever way, is replaced by a new login.
+//
+// fault: F22
 func TestTokenEnds(t *testing.T) {
 	t.Run("max TTL", func(t *testing.T) {
 		r := newRig(t, server(t), nil)
@@ -300,6 +311,9 @@ func many(t testing.TB, k *hashivault.Transit, n int) []secrets.KeyItem {
 	return items
 }
 
+// A rotation between two halves of a batch loses none of it.
+//
+// fault: F23
 func TestRotatedInTheMiddle(t *testing.T) {
 	r := newRig(t, server(t), nil)
 	p := r.through(t)
@@ -338,6 +352,8 @@ func TestRotatedInTheMiddle(t *testing.T) {
 }
 
 // Versions that were given up: what they wrapped is told one by one, the rest opens.
+//
+// fault: F23
 func TestLeastVersionRaised(t *testing.T) {
 	r := newRig(t, server(t), nil, hashivault.Rotating)
 	k := r.open(t).Transit()
@@ -375,6 +391,9 @@ func (r *rig) deleteKey(t *testing.T) {
 	r.Do(t, http.MethodDelete, r.cfg.Transit+"/keys/lockkeeper", nil)
 }
 
+// A Transit key that is gone is told as that, and no new one is made in its place.
+//
+// fault: F23
 func TestKeyDeleted(t *testing.T) {
 	t.Run("with the right policy none comes in its place", func(t *testing.T) {
 		r := newRig(t, server(t), nil)
@@ -407,6 +426,8 @@ func TestKeyDeleted(t *testing.T) {
 
 // A Vault that was restored from an old copy, or is another one, is refused and
 // not written to.
+//
+// fault: F24
 func TestOldCopy(t *testing.T) {
 	s := vaulttest.Start(t, &vaulttest.Options{Files: true})
 	r := newRig(t, s, nil, hashivault.Rotating)
@@ -475,6 +496,9 @@ func TestOldCopy(t *testing.T) {
 	require.NoError(t, r.open(t).Check(t.Context()))
 }
 
+// Another Vault with a key of the same name is refused.
+//
+// fault: F24
 func TestAnotherVault(t *testing.T) {
 	here := newRig(t, server(t), nil)
 	id, err := here.open(t).Identity(t.Context())
@@ -519,6 +543,8 @@ func rewrite(verb string, f func(results []map[string]any) []map[string]any) vau
 
 // Vault, or whoever stands in between, answers with something else than what was
 // asked for.
+//
+// fault: F25
 func TestWrongAnswers(t *testing.T) {
 	r := newRig(t, server(t), nil)
 	p := r.through(t)
@@ -607,6 +633,8 @@ func TestWrongAnswers(t *testing.T) {
 
 // An audit sink that takes nothing stops Vault, and us in bounded time; when it
 // takes again, all goes on.
+//
+// fault: F26
 func TestAuditSinkBlocked(t *testing.T) {
 	s := vaulttest.Start(t, nil)
 	r := newRig(t, s, nil)

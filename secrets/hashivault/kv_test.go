@@ -250,6 +250,7 @@ func TestDamagedDocument(t *testing.T) {
 // them alone in its hands opens nothing of another's.
 //
 // evidence: P29
+// evidence: T14
 func TestOneTenantsWorker(t *testing.T) {
 	r := newRig(t, server(t), func(c *hashivault.Config) { c.Apart = true })
 	c := r.open(t)

@@ -148,6 +148,25 @@ func TestMoveFromKeyring(t *testing.T) {
 	require.Equal(t, want, s.marks(t, s.safe(t, c.Transit(), c.KV()), moved), "without the keyring")
 }
 
+// Keys go to Vault in bulk: the calls are by the hundred of tenants.
+func TestMoveInFewCalls(t *testing.T) {
+	r := newRig(t, server(t), nil)
+	s := openSite(t, t.TempDir())
+	old := s.safe(t, s.keys, s.keys)
+	const n = 300
+	g := s.grant(t, "user:idp/admin", "secrets.write", "tenants")
+	for i := range n {
+		require.NoError(t, old.Put(t.Context(), g, refOf(t, i), []byte("value"), secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Bearer}}))
+	}
+	p := r.through(t)
+	c := r.open(t)
+	got, err := old.MoveKeys(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants"), c.Transit(), c.KV(), nil)
+	require.NoError(t, err)
+	require.Equal(t, n, got.Done)
+	require.Less(t, p.Calls(), n/10)
+	t.Logf("%d calls for %d tenants", p.Calls(), n)
+}
+
 // child is what the other process is told.
 type child struct{ Address, CA, Transit, KV string }
 

@@ -21,11 +21,12 @@ import (
 type Transit struct{ c *Client }
 
 var (
-	_ secrets.Keeper      = (*Transit)(nil)
-	_ secrets.BatchKeeper = (*Transit)(nil)
-	_ secrets.Rewrapper   = (*Transit)(nil)
-	_ secrets.Rotator     = (*Transit)(nil)
-	_ secrets.Prober      = (*Transit)(nil)
+	_ secrets.Keeper       = (*Transit)(nil)
+	_ secrets.BatchKeeper  = (*Transit)(nil)
+	_ secrets.BatchWrapper = (*Transit)(nil)
+	_ secrets.Rewrapper    = (*Transit)(nil)
+	_ secrets.Rotator      = (*Transit)(nil)
+	_ secrets.Prober       = (*Transit)(nil)
 )
 
 // Transit is the Keeper over the Config's Transit key.
@@ -136,24 +137,50 @@ func (t *Transit) call(ctx context.Context, verb string, in []item) ([]item, err
 	return out.Results, nil
 }
 
-// Wrap implements secrets.Keeper. It opens the wrap again before it returns it,
-// and makes sure that Vault has not made a new key in the place of a deleted one.
+// Wrap implements secrets.Keeper.
 func (t *Transit) Wrap(ctx context.Context, key, aad []byte) ([]byte, error) {
-	if len(key) != keySize {
-		return nil, fmt.Errorf("hashivault: encrypt: key: want %d bytes", keySize)
+	out, err := t.WrapAll(ctx, []secrets.OpenKey{{Key: key, AAD: aad}})
+	if err != nil {
+		return nil, err
+	}
+	return out[0].Key, out[0].Err
+}
+
+// WrapAll implements secrets.BatchWrapper, with two calls for each 400 keys: it
+// opens each wrap again before it returns it. And it makes sure that Vault has not
+// made a new key in the place of a deleted one.
+func (t *Transit) WrapAll(ctx context.Context, keys []secrets.OpenKey) ([]secrets.KeyResult, error) {
+	for _, k := range keys {
+		if len(k.Key) != keySize {
+			return nil, fmt.Errorf("hashivault: encrypt: key: want %d bytes", keySize)
+		}
 	}
 	if err := t.c.verify(ctx); err != nil {
 		return nil, err
 	}
-	plain := append(bytes.Clone(key), check(key, aad)...)
-	defer clear(plain)
-	out, err := t.call(ctx, "encrypt", []item{{Plaintext: base64.StdEncoding.EncodeToString(plain), Context: binding(aad)}})
+	return chunks(keys, chunk, func(part []secrets.OpenKey) ([]secrets.KeyResult, error) { return t.wrap(ctx, part) })
+}
+
+// wrap wraps one chunk.
+func (t *Transit) wrap(ctx context.Context, part []secrets.OpenKey) ([]secrets.KeyResult, error) {
+	in := make([]item, len(part))
+	for i, k := range part {
+		plain := append(bytes.Clone(k.Key), check(k.Key, k.AAD)...)
+		in[i] = item{Plaintext: base64.StdEncoding.EncodeToString(plain), Context: binding(k.AAD)}
+		clear(plain)
+	}
+	out, err := t.call(ctx, "encrypt", in)
 	if err != nil {
 		return nil, err
 	}
-	wrap, err := pack(out[0].Ciphertext)
-	if err != nil || out[0].Error != "" {
-		return nil, &Error{Op: "encrypt", State: secrets.Misused, Reason: "the answer is not what Vault's should be"}
+	wraps := make([]secrets.KeyItem, len(out))
+	newest := uint32(0)
+	for i, r := range out {
+		w, err := pack(r.Ciphertext)
+		if err != nil || r.Error != "" {
+			return nil, &Error{Op: "encrypt", State: secrets.Misused, Reason: "the answer is not what Vault's should be"}
+		}
+		wraps[i], newest = secrets.KeyItem{Wrapped: w, AAD: part[i].AAD}, max(newest, binary.BigEndian.Uint32(w[1:]))
 	}
 	// encrypt on a deleted key makes a new one, if the policy lets it: look
 	// whether the key is the one that it was.
@@ -161,18 +188,24 @@ func (t *Transit) Wrap(ctx context.Context, key, aad []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if version := binary.BigEndian.Uint32(wrap[1:]); version > k.Latest {
+	if newest > k.Latest {
 		return nil, &Error{Op: "encrypt", State: secrets.Misused, Reason: "it encrypted under a version of the key that it does not have", cause: ErrWrongVault}
 	}
-	again, err := t.open(ctx, []secrets.KeyItem{{Wrapped: wrap, AAD: aad}})
+	again, err := t.open(ctx, wraps)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(again[0].Key)
-	if again[0].Err != nil || !hmac.Equal(again[0].Key, key) {
+	results := make([]secrets.KeyResult, len(part))
+	same := true
+	for i, r := range again {
+		same = same && r.Err == nil && hmac.Equal(r.Key, part[i].Key)
+		clear(r.Key)
+		results[i].Key = wraps[i].Wrapped
+	}
+	if !same {
 		return nil, &Error{Op: "encrypt", State: secrets.Misused, Reason: "what it encrypted does not open: nothing was kept"}
 	}
-	return wrap, nil
+	return results, nil
 }
 
 // Unwrap implements secrets.Keeper.
@@ -303,7 +336,7 @@ func (t *Transit) Rewrap(ctx context.Context, items []secrets.KeyItem) ([]secret
 }
 
 // chunks applies f to parts of at most n items.
-func chunks(items []secrets.KeyItem, n int, f func([]secrets.KeyItem) ([]secrets.KeyResult, error)) ([]secrets.KeyResult, error) {
+func chunks[T any](items []T, n int, f func([]T) ([]secrets.KeyResult, error)) ([]secrets.KeyResult, error) {
 	out := make([]secrets.KeyResult, 0, len(items))
 	for from := 0; from < len(items); from += n {
 		part, err := f(items[from:min(from+n, len(items))])

@@ -46,6 +46,33 @@ func runAbilities(t *testing.T, newKeeper func(t *testing.T) secrets.Keeper) {
 			t.Skipf("it is no %s, and need not be: see what the Safe does without", name)
 		}
 	}
+	t.Run("wraps in bulk, each in its place", func(t *testing.T) {
+		k := newKeeper(t)
+		b, ok := k.(secrets.BatchWrapper)
+		need(t, ok, "BatchWrapper")
+		in := make([]secrets.OpenKey, many)
+		for i := range in {
+			in[i] = secrets.OpenKey{Key: bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 16), AAD: fmt.Appendf(nil, "key of %d", i)}
+		}
+		out, err := b.WrapAll(t.Context(), in)
+		require.NoError(t, err)
+		require.Len(t, out, len(in))
+		for i, r := range out {
+			require.NoError(t, r.Err)
+			require.Equal(t, bytes.Repeat([]byte{byte(i), byte(i >> 8)}, 16), in[i].Key, "the caller's key stays as it is")
+			if i%50 > 0 {
+				continue
+			}
+			key, err := k.Unwrap(t.Context(), r.Key, in[i].AAD)
+			require.NoError(t, err)
+			require.Equal(t, in[i].Key, key)
+			_, err = k.Unwrap(t.Context(), r.Key, in[(i+1)%many].AAD)
+			require.ErrorIs(t, err, secrets.ErrTampered, "the context of another")
+		}
+		out, err = b.WrapAll(t.Context(), nil)
+		require.NoError(t, err)
+		require.Empty(t, out)
+	})
 	t.Run("unwraps in bulk, each in its place", func(t *testing.T) {
 		k := newKeeper(t)
 		b, ok := k.(secrets.BatchKeeper)

@@ -60,11 +60,12 @@ type FakeKeeper struct {
 }
 
 var (
-	_ secrets.Keeper      = (*FakeKeeper)(nil)
-	_ secrets.BatchKeeper = (*FakeKeeper)(nil)
-	_ secrets.Rewrapper   = (*FakeKeeper)(nil)
-	_ secrets.Rotator     = (*FakeKeeper)(nil)
-	_ secrets.Prober      = (*FakeKeeper)(nil)
+	_ secrets.Keeper       = (*FakeKeeper)(nil)
+	_ secrets.BatchKeeper  = (*FakeKeeper)(nil)
+	_ secrets.BatchWrapper = (*FakeKeeper)(nil)
+	_ secrets.Rewrapper    = (*FakeKeeper)(nil)
+	_ secrets.Rotator      = (*FakeKeeper)(nil)
+	_ secrets.Prober       = (*FakeKeeper)(nil)
 )
 
 // Seal makes it answer as a sealed Vault does, secrets.ErrKeeper, or ends that.
@@ -151,6 +152,19 @@ func (k *FakeKeeper) UnwrapAll(ctx context.Context, items []secrets.KeyItem) ([]
 	out := make([]secrets.KeyResult, len(items))
 	for i, it := range items {
 		out[i].Key, out[i].Err = k.unwrap(it.Wrapped, it.AAD)
+	}
+	return out, nil
+}
+
+// WrapAll implements secrets.BatchWrapper.
+func (k *FakeKeeper) WrapAll(ctx context.Context, keys []secrets.OpenKey) ([]secrets.KeyResult, error) {
+	if err := k.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer k.mu.Unlock()
+	out := make([]secrets.KeyResult, len(keys))
+	for i, o := range keys {
+		out[i].Key = k.wrap(o.Key, o.AAD)
 	}
 	return out, nil
 }

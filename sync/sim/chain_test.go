@@ -10,7 +10,7 @@ import (
 // link the first again, and the second was copied back as something new.
 func TestACreateIsOverWhenItsLinkIsReplaced(t *testing.T) {
 	steps := []int{234, 235, 237, 312, 338, 377, 387, 388, 399, 400}
-	w := simulate(t, newArena(t), draw(1617), func(i int) bool { return slices.Contains(steps, i) }, false)
+	w := simulate(t, newArena(t), drawWith(1617, false, false), func(i int) bool { return slices.Contains(steps, i) }, false)
 	if w.broken != nil {
 		t.Fatal(w.broken)
 	}

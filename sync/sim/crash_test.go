@@ -104,3 +104,71 @@ func TestEveryMoment(t *testing.T) {
 		t.Errorf("%d moments: too few to mean anything", points)
 	}
 }
+
+// The same for meetings that stand in two mailboxes: the attendee's brings them to
+// the CRM, the organizer's comes later, and people edit and cancel in between. The
+// table that the mailboxes share may fail at every change as well.
+//
+// fault: F1 F8 F10 F30 F70
+// evidence: I2 I4 I9
+func TestEveryMomentOfAMeeting(t *testing.T) {
+	points := 0
+	for _, d := range dialects()[1:] {
+		t.Run(d.name, func(t *testing.T) {
+			a := newArena(t)
+			var ticks [4]int
+			run := func(at int, plan []step) (*world, *violation) {
+				w := newWorld(t, a, settings{seed: 7, boxes: []string{d.name, "ews"}, page: 3, meeting: true})
+				w.tell = true
+				r := rand.New(rand.NewPCG(7, 7))
+				var ts []*thing
+				for range 4 {
+					ts = append(ts, w.invite(r, w.boxes[0], 0, 1))
+				}
+				v := w.guard(func() {
+					for n, box := range []int{1, 0, 1, 0} {
+						w.advance(time.Minute)
+						var mids []step
+						if n == at {
+							mids = plan
+						}
+						_, _ = w.round(box, mids)
+						ticks[n] = max(ticks[n], w.last)
+						if n == 1 {
+							w.editSome(r, w.boxes[0], ts[0].in(w.boxes[0]))
+							w.editSome(r, w.boxes[0], ts[1].in(w.boxes[0]))
+							if it := ts[2].in(w.crm); it != nil {
+								w.editSome(r, w.crm, it)
+							}
+							w.delete(w.boxes[0], ts[3].in(w.boxes[0]))
+						}
+					}
+					w.rest()
+					w.judge()
+				})
+				return w, v
+			}
+			if _, v := run(-1, nil); v != nil {
+				t.Fatal(v)
+			}
+			full := ticks
+			for n := range full {
+				for at := 1; at <= full[n]; at++ {
+					points++
+					for x := range exacts {
+						if w, v := run(n, []step{{op: opExact, tick: at, n: uint64(x)}}); v != nil {
+							for _, l := range w.log {
+								fmt.Println(l)
+							}
+							t.Fatalf("round %d, moment %d, the process or call %s: %s", n+1, at, x, v)
+						}
+					}
+				}
+			}
+		})
+	}
+	t.Logf("%d moments", points)
+	if points < 150 {
+		t.Errorf("%d moments: too few to mean anything", points)
+	}
+}

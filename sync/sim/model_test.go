@@ -95,14 +95,20 @@ type item struct {
 	what    *thing
 	prov    map[connectors.Field]*edit // which edit each value comes from
 	gone    bool
-	at      int       // position of its latest entry in the log
-	since   time.Time // when listings show it first
-	stamp   time.Time // as the system's clock says
-	made    bool      // by the engine
-	written string    // the revision that the engine made and did not note yet
-	owner   int       // whose it is, of contacts in the CRM
+	at      int              // position of its latest entry in the log
+	since   time.Time        // when listings show it first
+	stamp   time.Time        // as the system's clock says
+	made    bool             // by the engine
+	written [maxBoxes]string // by mailbox: the revision that its round made and did not note yet
+	owner   int              // whose it is, of contacts in the CRM
 	told    map[connectors.Field]*edit
 	org     bool // the organizer's own copy of a meeting
+}
+
+// invites reports whether others hear of what happens to it: it is the organizer's
+// own copy of a meeting, and not one that was made by a program, which invites nobody.
+func (it *item) invites() bool {
+	return it.org && it.what.meeting && !it.made && len(it.rec.Appointment.Attendees) > 0
 }
 
 // entry is one line of a system's change log.
@@ -200,6 +206,7 @@ func (s *system) put(it *item, old *connectors.Record) {
 
 func (s *system) lag(k connectors.Kind) time.Duration {
 	if l := s.d.lag[k]; l > 0 && !s.w.resting {
+		s.w.some(lagged)
 		return time.Duration(s.w.rng.Int64N(int64(l)))
 	}
 	return 0
@@ -577,8 +584,8 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 		d.s.w.engineUpdates(d, it, r, e.Fields)
 		it.rec = r
 		d.s.put(it, old)
-		it.written = it.rec.Rev
-		if it.org && it.what.meeting && !d.s.crm() {
+		it.written[d.user] = it.rec.Rev
+		if !d.s.crm() && it.invites() {
 			if d.s.d.shared {
 				d.s.w.fanOut(d.s, it)
 			} else {

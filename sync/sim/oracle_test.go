@@ -45,8 +45,9 @@ type thing struct {
 	adopted   bool                // people entered it on both sides before it was ever synced
 	split     bool                // and changed one of them beyond recognition before that
 	reborn    bool                // made again after it was deleted, because the other side was edited
-	linked    bool                // the engine knew both sides as one at some time
+	linked    uint8               // by mailbox: the engine knew both sides as one at some time
 	untold    bool                // changed in its organizer's calendar without a word to the attendees
+	unsaid    bool                // a mailbox wrote to the meeting's record, and died before it could say so
 	windowed  bool                // was outside of a calendar's window
 }
 
@@ -159,7 +160,7 @@ func (w *world) engineCreates(d driver, r *connectors.Record) *item {
 		w.violate("I2", "%s: %d records of thing %d where people made %d", d.s.name, there+1, t.n, t.copies)
 	}
 	it := d.s.add(r, t, d.user)
-	it.made, it.written = true, it.rec.Rev
+	it.made, it.written[d.user] = true, it.rec.Rev
 	for _, p := range t.places {
 		t.reborn = t.reborn || p.s == d.s && p.it.gone
 	}
@@ -355,15 +356,21 @@ func (w *world) told(b lksync.Batch) {
 	}
 }
 
+// unnoted reports whether a round wrote the record and could not note it.
+func (it *item) unnoted() bool { return it.written != [maxBoxes]string{} }
+
 // noted is told which revisions the engine remembers.
 func (w *world) noted(put []lksync.Link) {
 	for _, l := range put {
-		if it := w.crm.byID[l.ID[0]]; it != nil && l.ID[1] != "" && l.State == lksync.Linked {
-			it.what.linked = true
+		// A meeting's copy that was only found by its key, and edited since, tells
+		// nothing of what both sides said when they were alike.
+		found := l.Rev[0] == "" || l.Rev[1] == ""
+		if it := w.crm.byID[l.ID[0]]; it != nil && l.ID[1] != "" && l.State == lksync.Linked && !(it.what.meeting && found) {
+			it.what.linked |= 1 << w.box
 		}
 		for i, s := range []*system{w.crm, w.boxes[w.box]} {
-			if it := s.byID[l.ID[i]]; it != nil && (l.Rev[i] == it.written || l.Rev[i] == it.rec.Rev) {
-				it.written = ""
+			if it := s.byID[l.ID[i]]; it != nil && (l.Rev[i] == it.written[w.box] || l.Rev[i] == it.rec.Rev) {
+				it.written[w.box] = ""
 			}
 		}
 	}
@@ -388,11 +395,11 @@ func (w *world) judgeConflict(t *thing, ends [2]*item) {
 	for _, it := range ends {
 		// Nobody can know whether a record was edited that the engine wrote and
 		// did not hear of, or could not note.
-		if it != nil && it.written != "" {
+		if it != nil && it.unnoted() {
 			return
 		}
 	}
-	if ends[0] == nil || ends[1] == nil || t.adopted && !t.linked || t.touched[0] || t.touched[1] || t.restored != 0 || t.copies > 1 {
+	if ends[0] == nil || ends[1] == nil || t.adopted && t.linked == 0 || t.touched[0] || t.touched[1] || t.restored != 0 || t.copies > 1 {
 		return
 	}
 	var ahead [2]bool
@@ -411,6 +418,16 @@ func (w *world) judgeConflict(t *thing, ends [2]*item) {
 	if t.private {
 		return // the mark itself is an edit
 	}
+	if t.meeting && t.unsaid {
+		return // nobody can tell its words from those of people in the CRM
+	}
+	if ahead[0] && t.meeting && t.linked&(1<<w.box) == 0 {
+		// The record came by way of an attendee's mailbox and was edited since;
+		// now the organizer's is synced for the first time. Whether the calendar
+		// moved since as well could only be told by what the meeting said then,
+		// and content is not kept.
+		return
+	}
 	if !ahead[0] || !ahead[1] {
 		w.violate("I3", "thing %d is called a conflict, and only one side was changed (%v)", t.n, ahead)
 	}
@@ -423,7 +440,7 @@ func (w *world) judge() {
 		w.judgeSurvival(t)
 		for m := range w.boxes {
 			if t.users&(1<<m) != 0 {
-				w.judgeConverged(t, m, open[m])
+				w.judgeConverged(t, m, open)
 			}
 		}
 	}
@@ -454,7 +471,7 @@ func (w *world) judgeSurvival(t *thing) {
 
 // judgeConverged: both sides of a mailbox say the same of a thing, unless a
 // person was told or the outcomes table says that they part.
-func (w *world) judgeConverged(t *thing, m int, open map[string]lksync.Code) {
+func (w *world) judgeConverged(t *thing, m int, open []map[string]lksync.Code) {
 	var side [2][]*item
 	for _, p := range t.places {
 		if p.it.gone || p.s != w.crm && p.s != w.boxes[m] || p.s == w.crm && !w.crm.sees(p.it, m) {
@@ -462,10 +479,16 @@ func (w *world) judgeConverged(t *thing, m int, open map[string]lksync.Code) {
 		}
 		i := p.s.side()
 		side[i] = append(side[i], p.it)
-		if code, ok := open[p.it.rec.ID]; ok {
+		if code, ok := open[m][p.it.rec.ID]; ok {
 			if code == lksync.CodeLater || code == lksync.CodeUnknown {
 				w.violate("I9", "thing %d: %s is still open at rest", t.n, code)
 			}
+			w.some(settledByIssue)
+			return
+		}
+		if t.meeting && p.s == w.crm && open[t.organizer][p.it.rec.ID] == lksync.CodeConflict && t.organizer != m {
+			// The organizer has to decide, and was told; nobody else's calendar
+			// can be brought into line before that.
 			w.some(settledByIssue)
 			return
 		}
@@ -515,12 +538,18 @@ func (t *thing) parted(m int) bool {
 		if t.kind == kc {
 			continue
 		}
+		if !x.s.crm() && t.meeting && t.linked&(1<<m) == 0 {
+			// Cancelled before the organizer's mailbox was ever linked to the
+			// record, which an attendee's mailbox had brought: nobody can tell
+			// that from a mailbox that never had it, and absence deletes nothing.
+			return true
+		}
 		if !x.s.crm() && t.meeting { // cancelled, and edited in the CRM by somebody who did not know: not sent out again
 			if t.touched[0] { // which looks like an edit
 				return true
 			}
 			for _, p := range t.places { // as does an edit that the engine carried across and could not note
-				if p.it.written != "" {
+				if p.it.unnoted() {
 					return true
 				}
 			}

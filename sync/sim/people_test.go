@@ -166,6 +166,42 @@ func (w *world) meet(r *rand.Rand, t *thing, s *system, rec *connectors.Record, 
 	w.types(t, s, rec, connectors.FieldAttendees, nil)
 }
 
+// invite makes a meeting of a user and invites colleagues.
+func (w *world) invite(r *rand.Rand, s *system, user int, attendees ...int) *thing {
+	w.set.meeting = true
+	t := w.newThing(ka, user)
+	t.meeting, t.bornCRM = true, s.crm()
+	rec := connectors.NewRecord(ka)
+	w.fill(r, t, s, rec)
+	rec.Appointment.Organizer.Address = address(user)
+	for _, i := range attendees {
+		rec.Appointment.Attendees = append(rec.Appointment.Attendees, connectors.Party{Address: address(i)})
+		t.users |= 1 << i
+	}
+	w.types(t, s, rec, connectors.FieldAttendees, nil)
+	if !s.crm() {
+		w.uid++
+		rec.Appointment.UID = fmt.Sprintf("uid-%d", w.uid)
+	}
+	it := s.add(rec, t, user)
+	it.org = true
+	if !s.crm() {
+		w.message(s, it, fieldsOf(ka), true)
+		w.fanOut(s, it)
+	}
+	return t
+}
+
+// in returns the thing's record in a system, nil if there is none.
+func (t *thing) in(s *system) *item {
+	for _, p := range t.places {
+		if p.s == s && !p.it.gone {
+			return p.it
+		}
+	}
+	return nil
+}
+
 // fanOut brings a meeting, as it stands in its organizer's mailbox, to the
 // attendees' mailboxes, as mail systems do.
 func (w *world) fanOut(s *system, it *item) {
@@ -259,7 +295,7 @@ func (w *world) edit(s *system, it *item, fs ...connectors.Field) {
 	old := it.rec
 	it.rec = old.Clone()
 	for _, f := range fs {
-		if t := it.what; (t.adopted || t.copies > 1) && !t.linked && (f == connectors.FieldEmail || f == connectors.FieldGivenName || f == connectors.FieldFamilyName) {
+		if t := it.what; (t.adopted || t.copies > 1) && t.linked == 0 && (f == connectors.FieldEmail || f == connectors.FieldGivenName || f == connectors.FieldFamilyName) {
 			if !t.split { // by now they are different people to anybody who looks
 				t.copies++
 			}
@@ -271,7 +307,7 @@ func (w *world) edit(s *system, it *item, fs ...connectors.Field) {
 	w.note("somebody edits %s, thing %d, %v: %s", old.ID, it.what.n, fs, show(it.rec))
 	w.say("edit", old.ID, it.rec.Rev)
 	w.some(userEdits)
-	if !s.crm() && it.what.meeting && it.org {
+	if !s.crm() && it.invites() {
 		w.message(s, it, fs, true)
 		w.fanOut(s, it)
 	}
@@ -283,7 +319,7 @@ func (w *world) delete(s *system, it *item) {
 	w.note("somebody deletes %s, thing %d", it.rec.ID, it.what.n)
 	w.say("delete", it.rec.ID)
 	w.some(userDeletes)
-	if !s.crm() && it.what.meeting && it.org {
+	if !s.crm() && it.invites() {
 		w.message(s, it, nil, true)
 		w.fanOut(s, it)
 	}
@@ -360,6 +396,7 @@ func (w *world) env(r *rand.Rand) {
 			w.note("%s: recovers", s.name)
 		}
 	case 4:
+		w.some(clocksOff)
 		s.skew = time.Duration(r.IntN(480)-240) * time.Second
 		w.note("%s: its clock is off by %s", s.name, s.skew)
 	}

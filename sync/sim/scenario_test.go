@@ -26,39 +26,6 @@ func incidents() []incident {
 			_, _ = w.round(m, nil)
 		}
 	}
-	// The meeting of the first mailbox's user stands in all of them.
-	meeting := func(w *world, r *rand.Rand, s *system) *thing {
-		w.set.meeting = true
-		t := w.newThing(ka, 0)
-		t.meeting, t.bornCRM = true, s.crm()
-		rec := connectors.NewRecord(ka)
-		w.fill(r, t, s, rec)
-		rec.Appointment.Organizer.Address = address(0)
-		for i := 1; i < len(w.boxes); i++ {
-			rec.Appointment.Attendees = append(rec.Appointment.Attendees, connectors.Party{Address: address(i)})
-			t.users |= 1 << i
-		}
-		w.types(t, s, rec, connectors.FieldAttendees, nil)
-		if !s.crm() {
-			w.uid++
-			rec.Appointment.UID = fmt.Sprintf("uid-%d", w.uid)
-		}
-		it := s.add(rec, t, 0)
-		it.org = true
-		if !s.crm() {
-			w.message(s, it, fieldsOf(ka), true)
-			w.fanOut(s, it)
-		}
-		return t
-	}
-	in := func(t *thing, s *system) *item {
-		for _, p := range t.places {
-			if p.s == s && !p.it.gone {
-				return p.it
-			}
-		}
-		return nil
-	}
 	orders := func(n int) (out [][]int) {
 		var perm func(rest, had []int)
 		perm = func(rest, had []int) {
@@ -92,21 +59,21 @@ func incidents() []incident {
 		{name: "a copied item shares its original's key", boxes: 1, play: func(w *world, r *rand.Rand) {
 			t := w.create(r, w.crm, kc, 0)
 			sync(w, 0)
-			w.duplicate(w.boxes[0], in(t, w.boxes[0]))
+			w.duplicate(w.boxes[0], t.in(w.boxes[0]))
 			sync(w, 0)
-			w.edit(w.boxes[0], in(t, w.boxes[0]), connectors.FieldPhone)
+			w.edit(w.boxes[0], t.in(w.boxes[0]), connectors.FieldPhone)
 			sync(w, 0, 0)
 		}},
 		{name: "an edit of an item that left the window is reverted", boxes: 1, play: func(w *world, r *rand.Rand) {
 			t := w.create(r, w.boxes[0], ka, 0)
 			sync(w, 0)
 			w.advance(200 * 24 * time.Hour)
-			w.boxes[0].put(in(t, w.boxes[0]), in(t, w.boxes[0]).rec) // the calendar reports that it left
+			w.boxes[0].put(t.in(w.boxes[0]), t.in(w.boxes[0]).rec) // the calendar reports that it left
 			t.windowed = true
 			sync(w, 0)
-			w.edit(w.crm, in(t, w.crm), connectors.FieldSubject)
+			w.edit(w.crm, t.in(w.crm), connectors.FieldSubject)
 			sync(w, 0)
-			w.edit(w.crm, in(t, w.crm), connectors.FieldLocation)
+			w.edit(w.crm, t.in(w.crm), connectors.FieldLocation)
 			sync(w, 0, 0)
 		}},
 		{name: "cursors expire while paging", boxes: 1, play: func(w *world, r *rand.Rand) {
@@ -142,7 +109,7 @@ func incidents() []incident {
 			for _, s := range []*system{w.crm, w.boxes[0]} {
 				t := w.create(r, s, ka, 0)
 				sync(w, 0, 1)
-				it := in(t, w.crm)
+				it := t.in(w.crm)
 				w.note("thing %d gets another owner", t.n)
 				old := it.rec
 				it.rec = old.Clone()
@@ -158,15 +125,19 @@ func incidents() []incident {
 	for n := 2; n <= 3; n++ {
 		for _, order := range orders(n) {
 			list = append(list, incident{name: fmt.Sprintf("February 2020, in the order %v", order), boxes: n, play: func(w *world, r *rand.Rand) {
-				t := meeting(w, r, w.boxes[0])
+				var all []int
+				for i := 1; i < n; i++ {
+					all = append(all, i)
+				}
+				t := w.invite(r, w.boxes[0], 0, all...)
 				sync(w, order...)
-				w.edit(w.boxes[0], in(t, w.boxes[0]), connectors.FieldTime)
+				w.edit(w.boxes[0], t.in(w.boxes[0]), connectors.FieldTime)
 				sync(w, order...)
-				w.edit(w.crm, in(t, w.crm), connectors.FieldSubject)
+				w.edit(w.crm, t.in(w.crm), connectors.FieldSubject)
 				sync(w, order...)
-				w.delete(w.boxes[1], in(t, w.boxes[1])) // an attendee declines
+				w.delete(w.boxes[1], t.in(w.boxes[1])) // an attendee declines
 				sync(w, order...)
-				w.edit(w.boxes[0], in(t, w.boxes[0]), connectors.FieldLocation)
+				w.edit(w.boxes[0], t.in(w.boxes[0]), connectors.FieldLocation)
 				sync(w, order...)
 			}})
 		}

@@ -21,23 +21,35 @@ var (
 	oneSeed   = flag.Uint64("sim.seed", 0, "replay this seed only")
 	keepList  = flag.String("sim.keep", "", "of that seed, only the steps with these numbers, as in 3,7,12")
 	goOn      = flag.Bool("sim.all", false, "go on after a failure and list them by sort, with the shortest replay of each")
-	shared    = flag.Bool("sim.shared", false, "worlds in which mailboxes share meetings")
-	hard      = flag.Bool("sim.hard", false, "longer worlds, with more that goes wrong")
+	shared    = flag.Bool("sim.shared", false, "only worlds in which mailboxes share meetings")
+	hard      = flag.Bool("sim.hard", false, "only longer worlds, with more that goes wrong")
 	quick     = flag.Bool("sim.quick", false, "do not look for the shortest replay")
 	verbose   = flag.Bool("sim.v", false, "tell every step of -sim.seed")
 )
 
-// plan draws a world from a seed.
-func draw(seed uint64) settings { return drawWith(seed, 30, 9, false) }
+// draw draws a world from a seed: in every second one, two to five mailboxes share
+// meetings; every third one is longer, with more that goes wrong.
+func draw(seed uint64) settings { return drawWith(seed, seed%3 == 0, seed%2 == 0) }
 
-// drawHard draws a longer one with more that goes wrong, in which the state may be
-// put back once to what it was.
-func drawHard(seed uint64) settings { return drawWith(seed, 39, 11, true) }
+// drawHard draws only long ones.
+func drawHard(seed uint64) settings { return drawWith(seed, true, seed%2 == 0) }
 
-func drawWith(seed uint64, extra, mids int, restores bool) settings {
+// drawMeetings draws only those in which mailboxes share meetings.
+func drawMeetings(seed uint64) settings { return drawWith(seed, seed%3 == 0, true) }
+
+// drawWith draws a world. In a hard one the state may be put back once to what it was.
+func drawWith(seed uint64, hard, meetings bool) settings {
+	extra, mids := 30, 9
+	if hard {
+		extra, mids = 39, 11
+	}
 	r := rand.New(rand.NewPCG(seed, 7))
 	set := settings{seed: seed, page: []int{1, 3, 7, 100}[r.IntN(4)]}
-	for range 1 + r.IntN(3) {
+	boxes := 1 + r.IntN(3)
+	if set.meeting = meetings; meetings {
+		boxes = 2 + r.IntN(4)
+	}
+	for range boxes {
 		set.boxes = append(set.boxes, []string{"graph", "ews", "google", "dav"}[r.IntN(4)])
 	}
 	switch r.IntN(5) {
@@ -46,8 +58,8 @@ func drawWith(seed uint64, extra, mids int, restores bool) settings {
 	case 1:
 		set.winner = lksync.RightWins
 	}
-	again := restores && r.IntN(10) == 0
-	for i := range 55 + r.IntN(extra) {
+	again := hard && r.IntN(10) == 0
+	for i := range 62 + r.IntN(extra) {
 		for range r.IntN(4) {
 			set.steps = append(set.steps, step{op: opUser, n: r.Uint64()})
 		}
@@ -76,6 +88,9 @@ func drawWith(seed uint64, extra, mids int, restores bool) settings {
 				s.op = opCrash
 			case x < 19 && r.IntN(2) == 0:
 				s.op = opTakeover
+				if meetings && r.IntN(3) > 0 {
+					s.op = opMeanwhile
+				}
 			case x < 19:
 				s.op = opEnv
 			default:
@@ -137,7 +152,7 @@ func TestSim(t *testing.T) {
 	}
 	// A run that reaches nothing proves nothing.
 	for i, n := range sum.some {
-		if n < max(1, *seeds/50) && !(some(i) == fanOuts && !*shared) && !(some(i) == restores && !*hard) {
+		if n < max(1, *seeds/50) {
 			t.Errorf("too seldom to mean anything: %s (%d times)", some(i), n)
 		}
 	}
@@ -146,14 +161,10 @@ func TestSim(t *testing.T) {
 	}
 }
 
-// drawMeetings draws a world in which mailboxes share meetings.
-func drawMeetings(seed uint64) settings {
-	set := draw(seed)
-	set.meeting = true
-	if len(set.boxes) == 1 {
-		set.boxes = append(set.boxes, "graph", set.boxes[0])
-	}
-	return set
+// knownBad says of a seed of draw why it breaks a promise that is not mended yet.
+func knownBad(seed uint64) (why string, ok bool) {
+	why, ok = map[uint64]string{}[seed]
+	return why, ok
 }
 
 // sweep runs seeds on all processors.
@@ -176,6 +187,12 @@ func sweep(t *testing.T, first uint64, n int, draw func(uint64) settings) counte
 					return
 				}
 				w := simulate(t, a, draw(seed), all, false)
+				if why, ok := knownBad(seed); ok {
+					if w.broken == nil {
+						t.Errorf("seed %d breaks nothing now: take it off the list (%s)", seed, why)
+					}
+					continue
+				}
 				mu.Lock()
 				sum.add(w.count)
 				report := w.broken != nil && !failed

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/lockkeeper/lockkeeper/authz"
 	lksync "github.com/lockkeeper/lockkeeper/sync"
 )
 
@@ -62,6 +63,32 @@ func (s *state) Commit(ctx context.Context, b lksync.Batch) error {
 		w.crash("after commit")
 	}
 	return err
+}
+
+// calendarTable is the table of meetings: the real one in memory, behind the same disk.
+type calendarTable struct {
+	*lksync.MemoryMeetings
+	w *world
+}
+
+var _ lksync.MeetingStore = calendarTable{}
+
+// PutMeeting implements lksync.MeetingStore.
+func (s calendarTable) PutMeeting(ctx context.Context, crm authz.Resource, m lksync.Meeting) (bool, error) {
+	w := s.w
+	f := w.boundary(false, "put meeting")
+	w.leaks("the table of meetings", m.Hash, m.Record, m.Key, m.Rev, m.Parties)
+	if f.class != nil {
+		w.some(tableFaults)
+		w.note("  fault: disk full")
+		return false, f.class
+	}
+	ok, err := s.MemoryMeetings.PutMeeting(ctx, crm, m)
+	w.note("  meeting %s: record %q lead %s host %v rev %s gone %v: %v %v", m.Hash[:6], m.Record, m.Lead, m.Host, m.Rev, m.Gone, ok, err)
+	if f.crash {
+		w.crash("after put meeting")
+	}
+	return ok, err
 }
 
 // restore puts the state of one mailbox back to what it was some commits ago.

@@ -22,21 +22,22 @@ import (
 type op uint8
 
 const (
-	opUser     op = iota // somebody edits something
-	opRound              // a mailbox's round
-	opWait               // time passes, or jumps
-	opEnv                // a cursor expires, a record is touched, a system denies or recovers
-	opFault              // the call at the tick fails, or its answer does
-	opCrash              // the process dies at the tick
-	opTakeover           // a second worker does a whole round at the tick; the first one goes on, stale
-	opPlan               // a dry run
-	opRestore            // the state is put back to what it was earlier
-	opExact              // n says what happens, and nothing is drawn
+	opUser      op = iota // somebody edits something
+	opRound               // a mailbox's round
+	opWait                // time passes, or jumps
+	opEnv                 // a cursor expires, a record is touched, a system denies or recovers
+	opFault               // the call at the tick fails, or its answer does
+	opCrash               // the process dies at the tick
+	opTakeover            // a second worker does a whole round at the tick; the first one goes on, stale
+	opPlan                // a dry run
+	opMeanwhile           // another mailbox has its round at the tick
+	opRestore             // the state is put back to what it was earlier
+	opExact               // n says what happens, and nothing is drawn
 	ops
 )
 
 func (o op) String() string {
-	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "restore", "exact"}[o]
+	return [...]string{"user", "round", "wait", "env", "fault", "crash", "takeover", "plan", "meanwhile", "restore", "exact"}[o]
 }
 
 // step is one thing that happens: between rounds, or with a tick at that call or
@@ -257,7 +258,7 @@ func (w *world) engine() *lksync.Engine {
 		page = 7
 	}
 	return lksync.New(w.a.az, w.disk, &lksync.Options{Clock: func() time.Time { return w.now.Add(w.off) }, Rand: w.keys, Settle: settle, PageSize: page,
-		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: w.meetings, SweepEvery: 12 * time.Hour,
+		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: calendarTable{w.meetings, w}, SweepEvery: 12 * time.Hour,
 		Progress: func(e lksync.Event) { w.leaks("progress", string(e.Phase)) }})
 }
 
@@ -338,8 +339,18 @@ func (w *world) boundary(network bool, op string) (f fault) {
 		return f
 	}
 	w.tick++
+	overtaken := false
+	for _, m := range w.mids {
+		overtaken = overtaken || m.tick == w.tick && m.op == opTakeover
+	}
 	for _, m := range w.mids {
 		if m.tick != w.tick {
+			continue
+		}
+		if m.op == opWait && network && overtaken && (op == "create" || op == "update" || op == "delete") {
+			// A process that is suspended between its last look at the clock and
+			// the call, for longer than another one waits, cannot be fenced by
+			// anybody but the system that it calls. See README.md.
 			continue
 		}
 		r := rand.New(rand.NewPCG(w.set.seed, m.n))
@@ -368,6 +379,8 @@ func (w *world) boundary(network bool, op string) (f fault) {
 			}
 		case opTakeover:
 			w.takeover(op)
+		case opMeanwhile:
+			w.meanwhile(r)
 		case opExact:
 			f = w.exact(exact(m.n), network, op)
 		}
@@ -443,10 +456,13 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 		switch r.IntN(8) {
 		case 0:
 			f.replay = true
+			w.some(pagesAgain)
 		case 1:
 			f.shuffle = true
+			w.some(pagesShuffled)
 		case 2:
 			f.twice = true
+			w.some(listedTwice)
 		case 3:
 			f.class = connectors.ErrCursorExpired
 			w.some(expired)
@@ -456,7 +472,9 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 	case "get", "find", "list":
 		f.class = []error{connectors.ErrUnavailable, connectors.ErrThrottled, connectors.ErrForbidden, connectors.ErrUnauthorized}[r.IntN(4)]
 		if op == "get" {
-			f.item = r.IntN(3)
+			if f.item = r.IntN(3); f.item > 0 {
+				w.some(unreadable)
+			}
 		}
 	case "create", "update", "delete":
 		f.item = r.IntN(3)
@@ -480,6 +498,12 @@ func (w *world) fault(r *rand.Rand, network bool, op string) (f fault) {
 			f.class = []error{connectors.ErrPrecondition, connectors.ErrForbidden, connectors.ErrUnauthorized}[r.IntN(3)]
 		}
 	}
+	switch f.class {
+	case connectors.ErrThrottled:
+		w.some(throttled)
+	case connectors.ErrUnauthorized:
+		w.some(refusedCredentials)
+	}
 	return f
 }
 
@@ -497,6 +521,11 @@ func (w *world) round(m int, mids []step) (rep lksync.Report, err error) {
 			}
 			w.e = w.engine()
 			err = errors.New("crashed " + c.where)
+		}
+		if err != nil {
+			for _, it := range w.crm.items {
+				it.what.unsaid = it.what.unsaid || it.what.meeting && it.written[m] != ""
+			}
 		}
 		w.note("  end: %d writes, error %v", rep.Writes(), err)
 		w.leaks("an error or report", fmt.Sprint(err), rep.Held)
@@ -533,6 +562,21 @@ func (w *world) takeover(op string) {
 	}
 	w.nested, w.calls = false, was
 	w.note("  the second worker is done: %v; the first one goes on", err)
+}
+
+// meanwhile lets another mailbox have its round while the first one's stands still.
+func (w *world) meanwhile(r *rand.Rand) {
+	if len(w.boxes) < 2 {
+		return
+	}
+	w.some(meanwhiles)
+	box, calls := w.box, w.calls
+	w.box = (box + 1 + r.IntN(len(w.boxes)-1)) % len(w.boxes)
+	w.note("  meanwhile mailbox %d has its round", w.box)
+	w.nested, w.calls = true, 0
+	_, err := w.engine().Sync(w.ctx, w.a.worker, w.pairs[w.box])
+	w.nested, w.box, w.calls = false, box, calls
+	w.note("  it is done: %v; mailbox %d goes on", err, box)
 }
 
 // run executes the steps that are kept and judges what is left. It returns the
