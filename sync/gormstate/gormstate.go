@@ -105,7 +105,7 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 		return nil, fmt.Errorf("gormstate: open %s: %w: %w", id, lksync.ErrState, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, spaceless(s.dir, err))
 	}
 	k := &kept{base: base, db: db, statements: statements{}}
 	if k.files, err = look(base); err != nil {
@@ -119,7 +119,7 @@ func (s *Store) take(ctx context.Context, id lksync.PairID, k *kept) (lksync.Sta
 	h := &state{kept: k, idle: s.idle}
 	if err := h.takeOver(ctx); err != nil {
 		_ = k.db.Close()
-		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, spaceless(s.dir, err))
 	}
 	return h, nil
 }
@@ -628,7 +628,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		return lksync.ErrFenced
 	}
 	if err != nil {
-		return fmt.Errorf("gormstate: commit: %w", err)
+		return fmt.Errorf("gormstate: commit: %w", spaceless(filepath.Dir(h.base), err))
 	}
 	return nil
 }
