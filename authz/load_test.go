@@ -151,7 +151,10 @@ func TestLoadedAnewTouchesOnlyWhatChanged(t *testing.T) {
 func TestWhatCannotCountIsNotLoaded(t *testing.T) {
 	failed := errors.New("no")
 	good := Authorization{ID: uuid.UUID{1}, Principal: Principal{"user:idp/ana"}, Role: Role{"role:user"}, Resource: Resource{"t"}, Effect: Allow}
-	no, twice, worthless := good, good, good
+	no, twice, worthless, nameless, idle, vague := good, good, good, good, good, good
+	nameless.ID = uuid.Nil
+	idle.ID, idle.Role = uuid.UUID{4}, Role{}
+	vague.ID, vague.Condition = uuid.UUID{5}, "hour =="
 	twice.Reason = "again"
 	no.ID, no.Role = uuid.UUID{2}, Role{"role:gone"}
 	worthless.ID, worthless.Effect = uuid.UUID{3}, 0
@@ -159,10 +162,20 @@ func TestWhatCannotCountIsNotLoaded(t *testing.T) {
 		harm func(s *forgetful)
 		says string
 	}{
-		"it fails":            {func(s *forgetful) { s.load = func() error { return failed } }, "no"},
-		"a role that is gone": {func(s *forgetful) { s.extra = []Authorization{no} }, "role:gone"},
-		"one id twice":        {func(s *forgetful) { s.extra = []Authorization{twice, twice} }, "used twice"},
-		"one without effect":  {func(s *forgetful) { s.extra = []Authorization{worthless} }, "effect"},
+		"it fails":                 {func(s *forgetful) { s.load = func() error { return failed } }, "no"},
+		"a role that is gone":      {func(s *forgetful) { s.extra = []Authorization{no} }, "role:gone"},
+		"one id twice":             {func(s *forgetful) { s.extra = []Authorization{twice, twice} }, "used twice"},
+		"one without effect":       {func(s *forgetful) { s.extra = []Authorization{worthless} }, "effect"},
+		"one without an id":        {func(s *forgetful) { s.extra = []Authorization{nameless} }, "missing or used twice"},
+		"one without a role":       {func(s *forgetful) { s.extra = []Authorization{idle} }, "role: missing"},
+		"a condition that is none": {func(s *forgetful) { s.extra = []Authorization{vague} }, "condition"},
+		"more than one may hold": {func(s *forgetful) {
+			for i := range maxRun + 1 {
+				x := good
+				x.ID = uuid.UUID{9, byte(i), byte(i >> 8), byte(i >> 16)}
+				s.extra = append(s.extra, x)
+			}
+		}, "65535 at most"},
 		"teams in a circle": {func(s *forgetful) {
 			s.rest.Memberships = []Membership{{Principal{"team:a"}, Principal{"team:b"}}, {Principal{"team:b"}, Principal{"team:a"}}}
 		}, "circle"},
