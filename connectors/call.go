@@ -77,6 +77,9 @@ func (c *Conn) begin(ctx context.Context, op string, k Kind, a access) (Call, er
 			return Call{}, fmt.Errorf("connectors: %s %s %s: %w", c.plugin.name, op, k, err)
 		}
 		u := c.settings.At(k)
+		if err := c.hub.reach(ctx, u.Hostname()); err != nil {
+			return Call{}, fmt.Errorf("connectors: %s %s %s: %w", c.plugin.name, op, k, err)
+		}
 		hc, err := hd.HTTPClient(ctx, secrets.ClientPolicy{Origin: u.Scheme + "://" + u.Host, Roots: c.ep.Roots,
 			Timeout: c.ep.Timeout, AllowLoopbackHTTP: u.Scheme == "http"})
 		if err != nil {

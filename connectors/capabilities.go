@@ -102,7 +102,7 @@ func (c Capability) FitEdit(r, there *Record, fields []Field) error {
 		}
 	}
 	says := func(f Field) *Record {
-		if slices.Contains(fields, f) {
+		if slices.Contains(fields, f) || f == FieldRecurrence && r.Appointment != nil {
 			return r
 		}
 		return there

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -18,6 +20,7 @@ type Hub struct {
 	az      *authz.Authorizer
 	safe    *secrets.Safe
 	plugins map[string]Plugin
+	network *Network // nil: not confined
 	self    authz.Principal
 	perms   permissions
 }
@@ -129,6 +132,13 @@ func (h *Hub) Open(ctx context.Context, who authz.Principal, ep Endpoint) (*Conn
 			s.Elsewhere = map[Kind]*url.URL{}
 		}
 		s.Elsewhere[k] = u
+	}
+	for _, u := range append(slices.Collect(maps.Values(s.Elsewhere)), s.URL) {
+		if u != nil {
+			if err := h.reach(ctx, u.Hostname()); err != nil {
+				return nil, fmt.Errorf("connectors: open %s: url: %w", ep.Plugin, err)
+			}
+		}
 	}
 	if ep.Secret.IsZero() != (s.URL == nil) {
 		return nil, fmt.Errorf("connectors: open %s: url and secret go together: an endpoint has both or neither", ep.Plugin)

@@ -14,7 +14,8 @@
 // At rest every secret is sealed under a fresh key, that key under a key of its
 // tenant, and the tenant's key under the root key of a [Keeper]. Sealed secrets
 // are in a [Store], the tenants' keys in a [KeyStore] somewhere else: neither a
-// stolen database nor its backups contain a key. FORMAT.md has every byte.
+// stolen database nor its backups contain a key. FORMAT.md has every byte, and
+// FIGURES.md what it costs.
 //
 // This protects against stolen databases and backups, leaking logs, rows that
 // were swapped or altered, another tenant, and honest mistakes in the use of

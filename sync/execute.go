@@ -127,7 +127,7 @@ func (k *kindRound) known(u *unit) *Trouble {
 
 // solve says that a unit is in order.
 func (k *kindRound) solve(b *Batch, u *unit) {
-	if k.known(u) != nil {
+	if t := k.known(u); t != nil && !(t.Code == CodeDuplicate && t.Last.Equal(k.now)) { // what recovery just found is for a person to see
 		b.Solve = append(b.Solve, Trouble{Kind: k.kind, ID: [2]string{u.views[0].id, u.views[1].id}})
 	}
 }

@@ -27,12 +27,13 @@ const (
 	CodeLoop      Code = "LK-LOOP"
 	CodeShared    Code = "LK-SHARED"
 	CodeRelated   Code = "LK-RELATED"
+	CodeFile      Code = "LK-FILE"
 )
 
 // Codes returns every code.
 func Codes() []Code {
 	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
-		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared, CodeRelated}
+		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared, CodeRelated, CodeFile}
 }
 
 // explain says what happened, what was not done, and what to do next.
@@ -94,6 +95,10 @@ func (c Code) explain() (what, undone, next string) {
 		return "Another mailbox that takes part in the meeting is about to bring it to the CRM.",
 			"It was not brought there a second time.",
 			"Nothing needs to be done; it is linked as soon as it is there."
+	case CodeFile:
+		return "A file that is attached to the record does not cross.",
+			"The record was carried over without it; nothing was taken away on either side.",
+			"Change the file, or the rules for files, if it should be on the other side."
 	case CodeRelated:
 		return "A record that this one refers to, a guest or an account, could not be made in the CRM.",
 			"The record was carried over without that reference.",

@@ -398,6 +398,25 @@ func (k *kindRound) invited(u *unit, left, right *connectors.Record) *connectors
 	return c
 }
 
+// united returns the mailbox's record with the guests whom the CRM names beside its
+// own, where we cannot write the mailbox's list and the record came from the CRM: the
+// mailbox never held the CRM's list, and who is not in it was not taken off it.
+func (t terms) united(l *Link, left, right *connectors.Record) *connectors.Record {
+	f := connectors.FieldAttendees
+	if l == nil || l.Origin != Left || !t.caps[1].Fields[f].ReadOnly || right.Empty(f) || left.Empty(f) {
+		return right
+	}
+	c := right.Clone()
+	for _, p := range left.Appointment.Attendees {
+		if !slices.ContainsFunc(c.Appointment.Attendees, func(q connectors.Party) bool {
+			return strings.EqualFold(strings.TrimSpace(p.Address), strings.TrimSpace(q.Address))
+		}) {
+			c.Appointment.Attendees = append(c.Appointment.Attendees, p)
+		}
+	}
+	return c
+}
+
 // joins reports whether the user takes part and the record does not say so.
 func (k *kindRound) joins(u *unit) (connectors.Party, bool) {
 	l, r := u.raw[0], u.raw[1]

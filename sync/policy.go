@@ -40,6 +40,9 @@ type Policy struct {
 	// not cross then.
 	Remind func(r *connectors.Record, now time.Time)
 
+	// Files says whether an attachment crosses, and if not, why. Nil: none does.
+	Files func(a connectors.Attachment) (carry bool, why string)
+
 	// Save decides about a mail that is new in the mailbox, by its head alone.
 	Save func(r *connectors.Record, c Correspondence) Saving
 	// Among are the kinds of the CRM that are searched for an address.

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -12,8 +13,9 @@ type Event struct {
 	Pair  PairID
 	Kind  connectors.Kind
 	Phase Phase
-	Done  int // records so far
-	Total int // records in all, -1 while unknown
+	Done  int    // records so far
+	Total int    // records in all, -1 while unknown
+	Why   string // with Done: what the round waits for, "" if it did everything
 }
 
 // Phase is what a round is doing.
@@ -46,6 +48,56 @@ func (p *Plan) add(kind connectors.Kind, us []*unit, steps []step, limit int) {
 				ToLeft: st.write[0], ToRight: st.write[1], Code: st.code, Why: st.why})
 		}
 	}
+}
+
+// Words says what a plan does in a few sentences, like actions together, in the
+// order in which they come first.
+func (p Plan) Words() []string {
+	var order []string
+	n := map[string]int{}
+	kinds := map[string]connectors.Kind{}
+	for _, a := range p.Actions {
+		where := map[Side]string{Left: " in the CRM", Right: " in the mailbox"}[a.Side]
+		what := a.Op.String()
+		if a.Op == Merge {
+			switch l, r := len(a.ToLeft) > 0, len(a.ToRight) > 0; {
+			case l && r:
+				what, where = "update", " on both sides"
+			case l:
+				what, where = "update", " in the CRM"
+			case r:
+				what, where = "update", " in the mailbox"
+			default:
+				what = "link"
+			}
+		}
+		if a.Code != "" {
+			where += " (" + string(a.Code) + ")"
+		}
+		said := what + " %s" + where
+		key := said + "\x00" + a.Kind.String()
+		if n[key] == 0 {
+			order = append(order, key)
+			kinds[key] = a.Kind
+		}
+		n[key]++
+	}
+	var out []string
+	for _, key := range order {
+		said, _, _ := strings.Cut(key, "\x00")
+		of := fmt.Sprintf("%d %s", n[key], kinds[key])
+		if n[key] == 1 {
+			of = "1 " + singular(kinds[key])
+		}
+		out = append(out, fmt.Sprintf(said, of))
+	}
+	if p.More > 0 {
+		out = append(out, fmt.Sprintf("and %d more that are not listed", p.More))
+	}
+	if len(out) == 0 {
+		return []string{"nothing to do"}
+	}
+	return out
 }
 
 // Action is one entry of a plan. It holds ids and never content.
@@ -110,6 +162,7 @@ type KindReport struct {
 	Created   [2]int `json:"created"`
 	Updated   [2]int `json:"updated"`
 	Deleted   [2]int `json:"deleted"`
+	Files     [2]int `json:"files"`    // attached or detached
 	Linked    int    `json:"linked"`   // joined without creating
 	Unlinked  int    `json:"unlinked"` // partner gone, record left alone
 	Conflicts int    `json:"conflicts"`
@@ -125,11 +178,12 @@ func (r Report) kind(k connectors.Kind) *KindReport {
 	return r.Kinds[k]
 }
 
-// Writes returns how many records were created, changed or deleted on either side.
+// Writes returns how many records and files were created, changed or deleted on
+// either side.
 func (r Report) Writes() (n int) {
 	for _, k := range r.Kinds {
 		for i := range 2 {
-			n += k.Created[i] + k.Updated[i] + k.Deleted[i]
+			n += k.Created[i] + k.Updated[i] + k.Deleted[i] + k.Files[i]
 		}
 	}
 	return n

@@ -155,8 +155,12 @@ func (r *round) run(ctx context.Context) error {
 			break
 		}
 	}
-	r.progress(0, Done, 0, 0)
 	err := errors.Join(errs...)
+	why := r.report.Held
+	if err != nil && why == "" {
+		why = err.Error()
+	}
+	r.e.o.Progress(Event{Pair: r.p.ID, Phase: Done, Why: why})
 	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(cause, ErrStopped) && !errors.Is(err, ErrStopped) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
@@ -216,6 +220,7 @@ func (k *kindRound) run(ctx context.Context) error {
 
 // work plans units and carries the plan out.
 func (k *kindRound) work(ctx context.Context, us []*unit) error {
+	all := slices.Clone(us)
 	for pass := 1; len(us) > 0; pass++ {
 		steps := k.plan(us)
 		if !k.last {
@@ -229,7 +234,7 @@ func (k *kindRound) work(ctx context.Context, us []*unit) error {
 			return err
 		}
 	}
-	return nil
+	return k.files(ctx, all)
 }
 
 func (k *kindRound) commit(ctx context.Context, b Batch) error {
@@ -709,6 +714,7 @@ func (k *kindRound) see(u *unit) error {
 		if l := u.views[0].rec; l != nil {
 			u.extra = nil
 			u.views[0].rec = k.invited(u, l, r)
+			u.views[1].rec = k.t.united(u.link, u.views[0].rec, u.views[1].rec)
 		}
 	}
 	for i := range u.views {

@@ -88,6 +88,8 @@ type Link struct {
 	Apart []connectors.Field // fields that were left different on purpose
 	Base  Digests            // keyed digests of the fields as last seen alike; nil unless the rule asks for them
 
+	Files []FilePair // attachments
+
 	// The loop breaker: which way the last write went (Left and Right together
 	// are 3), how often the way changed, how many writes there were, since when.
 	Way, Turns, Writes uint8

@@ -134,3 +134,35 @@ func (d driver) Detach(ctx context.Context, c connectors.Call, k connectors.Kind
 	}
 	return connectors.Written{ID: t.ID, Rev: rev}, nil
 }
+
+// RemoveFile detaches a file as a user would; it reports whether there was one.
+func (s *System) RemoveFile(k connectors.Kind, id, attachment string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, at := driver{s}.file(k, id, attachment)
+	if at < 0 {
+		return false
+	}
+	delete(it.files, attachment)
+	r := it.rec.Clone()
+	r.Attachments = slices.Delete(r.Attachments, at, at+1)
+	s.put(r)
+	return true
+}
+
+// ChangeFile replaces what a file holds, as a user who edits it in place; it
+// reports whether there is one.
+func (s *System) ChangeFile(k connectors.Kind, id, attachment string, content []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, at := driver{s}.file(k, id, attachment)
+	if at < 0 {
+		return false
+	}
+	it.files[attachment] = bytes.Clone(content)
+	r := it.rec.Clone()
+	s.serial++
+	r.Attachments[at].Size, r.Attachments[at].Rev = int64(len(content)), fmt.Sprintf("%d", s.serial)
+	s.put(r)
+	return true
+}

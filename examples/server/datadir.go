@@ -185,7 +185,7 @@ func (d *dataDir) openKeyring(passphrase []byte, create bool) error {
 	if !d.keyed && !create {
 		return fmt.Errorf("keyring %s is missing, and what is in %s cannot be opened without it. Put it back from your copy; nothing was changed", d.keyPath, d.path)
 	}
-	keys, _, err := local.OpenOrCreate(d.keyPath, passphrase)
+	keys, _, err := local.Use(d.keyPath, &local.Options{Passphrase: passphrase, Data: []string{d.path}})
 	switch {
 	case errors.Is(err, local.ErrPassphrase):
 		return fmt.Errorf("keyring %s does not open: %s is wrong or missing, or set where none is wanted. Nothing was changed", d.keyPath, passphraseV)

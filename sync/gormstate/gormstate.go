@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,7 +105,7 @@ func (s *Store) Open(ctx context.Context, id lksync.PairID) (lksync.State, error
 		return nil, fmt.Errorf("gormstate: open %s: %w: %w", id, lksync.ErrState, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, spaceless(s.dir, err))
 	}
 	k := &kept{base: base, db: db, statements: statements{}}
 	if k.files, err = look(base); err != nil {
@@ -118,7 +119,7 @@ func (s *Store) take(ctx context.Context, id lksync.PairID, k *kept) (lksync.Sta
 	h := &state{kept: k, idle: s.idle}
 	if err := h.takeOver(ctx); err != nil {
 		_ = k.db.Close()
-		return nil, fmt.Errorf("gormstate: open %s: %w", id, err)
+		return nil, fmt.Errorf("gormstate: open %s: %w", id, spaceless(s.dir, err))
 	}
 	return h, nil
 }
@@ -172,7 +173,7 @@ func (s *Store) key(ctx context.Context, base string, id lksync.PairID) ([]byte,
 }
 
 // schemaVersion is what this release reads and writes.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // schema holds ids, revisions, dates, cursors, counters and flags, and one
 // column with a name that expires. A test knows the class of every column.
@@ -182,7 +183,8 @@ CREATE TABLE link (
 	number INTEGER PRIMARY KEY, kind INTEGER NOT NULL,
 	left_id TEXT NOT NULL, left_rev TEXT NOT NULL, right_id TEXT NOT NULL, right_rev TEXT NOT NULL,
 	origin INTEGER NOT NULL, state INTEGER NOT NULL, seen INTEGER NOT NULL,
-	role INTEGER NOT NULL DEFAULT 0, apart TEXT NOT NULL DEFAULT '', base BLOB, loop INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0);
+	role INTEGER NOT NULL DEFAULT 0, apart TEXT NOT NULL DEFAULT '', base BLOB, loop INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0,
+	files TEXT NOT NULL DEFAULT '');
 CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
 CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
 CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
@@ -197,7 +199,7 @@ CREATE INDEX issue_right ON issue (kind, right_id);
 CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT NOT NULL DEFAULT '', swept INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, kind)) WITHOUT ROWID;
 CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
 CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('schema', 3), ('epoch', 0);` + tally
+INSERT INTO meta VALUES ('schema', 4), ('epoch', 0);` + tally
 
 // tally keeps the number of links that are kept alike, those in the states Linked
 // and Conflicted. Counting them takes longer the more there are, and every round
@@ -231,6 +233,11 @@ UPDATE meta SET value = 2 WHERE name = 'schema';`
 const from2 = tally + `
 INSERT INTO tally SELECT kind, count(*) FROM link WHERE state IN (1, 3) GROUP BY kind;
 UPDATE meta SET value = 3 WHERE name = 'schema';`
+
+// from3 brings one of the third form to the fourth.
+const from3 = `
+ALTER TABLE link ADD COLUMN files TEXT NOT NULL DEFAULT '';
+UPDATE meta SET value = 4 WHERE name = 'schema';`
 
 type state struct {
 	*kept
@@ -281,6 +288,12 @@ func (h *state) takeOver(ctx context.Context) error {
 				return err
 			}
 			version = 3
+		}
+		if version == 3 {
+			if _, err := tx.ExecContext(ctx, from3); err != nil {
+				return err
+			}
+			version = 4
 		}
 		if version != schemaVersion {
 			return fmt.Errorf("%w: schema %d, this release knows %d", lksync.ErrState, version, schemaVersion)
@@ -349,16 +362,19 @@ func unix(t time.Time) int64 {
 	return t.Unix()
 }
 
-const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen, role, apart, base, loop, since"
+const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen, role, apart, base, loop, since, files"
 
 func scanLink(scan func(...any) error) (l lksync.Link, err error) {
 	var seen, loop, since int64
-	var apart string
-	err = scan(&l.Number, &l.Kind, &l.ID[0], &l.Rev[0], &l.ID[1], &l.Rev[1], &l.Origin, &l.State, &seen, &l.Role, &apart, (*[]byte)(&l.Base), &loop, &since)
+	var apart, files string
+	err = scan(&l.Number, &l.Kind, &l.ID[0], &l.Rev[0], &l.ID[1], &l.Rev[1], &l.Origin, &l.State, &seen, &l.Role, &apart, (*[]byte)(&l.Base), &loop, &since, &files)
 	l.Seen, l.Since = when(seen), when(since)
 	l.Way, l.Turns, l.Writes = uint8(loop>>16), uint8(loop>>8), uint8(loop) // packed by Commit
 	for f := range strings.FieldsSeq(apart) {
 		l.Apart = append(l.Apart, connectors.Field(f))
+	}
+	if files != "" && err == nil {
+		err = json.Unmarshal([]byte(files), &l.Files)
 	}
 	return l, err
 }
@@ -491,10 +507,10 @@ func (h *state) Approved(ctx context.Context, k connectors.Kind) (n int, err err
 // What a commit does for each record of a batch.
 const (
 	dropLink = "DELETE FROM link WHERE number = ?"
-	putLink  = "INSERT INTO link (" + linkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	putLink  = "INSERT INTO link (" + linkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
 		right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
-		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since`
+		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files`
 	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
 	endIntent   = "DELETE FROM intent WHERE key = ?"
 )
@@ -533,13 +549,21 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			}
 		}
 		for _, l := range b.Put {
+			files := ""
+			if len(l.Files) > 0 {
+				b, err := json.Marshal(l.Files) // ids and revisions
+				if err != nil {
+					return err
+				}
+				files = string(b)
+			}
 			var number any
 			if l.Number != 0 {
 				number = l.Number
 			}
 			if err := exec(putLink,
 				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen), l.Role, fields(l.Apart), []byte(l.Base),
-				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since)); err != nil {
+				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since), files); err != nil {
 				return err
 			}
 		}
@@ -604,7 +628,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		return lksync.ErrFenced
 	}
 	if err != nil {
-		return fmt.Errorf("gormstate: commit: %w", err)
+		return fmt.Errorf("gormstate: commit: %w", spaceless(filepath.Dir(h.base), err))
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{l}, Begin: []lksync.Intent{{Key: "k", Kind: l.Kind, Side: lksync.Left}}}))
 	_, err = h.(*state).db.ExecContext(t.Context(), `DROP INDEX link_waiting; DROP TABLE self;
 		DROP TRIGGER link_came; DROP TRIGGER link_went; DROP TRIGGER link_turned; DROP TABLE tally;
-		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since;
+		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since; ALTER TABLE link DROP COLUMN files;
 		ALTER TABLE intent DROP COLUMN proof; UPDATE meta SET value = 1 WHERE name = 'schema'`)
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
@@ -114,7 +114,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	}
 	h, err = s.Open(t.Context(), "a")
 	require.NoError(t, err)
-	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 4 WHERE name = 'schema'")
+	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 5 WHERE name = 'schema'")
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	_, err = s.Open(t.Context(), "a")
@@ -258,7 +258,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"meta.name": "constant", "meta.value": "counter",
 		"link.number": "counter", "link.kind": "flag", "link.left_id": "id", "link.left_rev": "revision", "link.right_id": "id", "link.right_rev": "revision",
 		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
-		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date",
+		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date", "link.files": "ids and revisions",
 		"intent.proof": "keyed check of 16 bits", "self.name": "constant", "self.value": "id or key",
 		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.made": "date",
 		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",

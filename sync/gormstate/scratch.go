@@ -64,10 +64,13 @@ func (s *scratch) Add(ctx context.Context, seen []lksync.Seen) error {
 	st = tx.StmtContext(ctx, st)
 	for _, x := range seen {
 		if _, err := st.ExecContext(ctx, x.Side, x.ID, x.Group); err != nil {
-			return errors.Join(fmt.Errorf("gormstate: scratch: %w", err), tx.Rollback())
+			return errors.Join(fmt.Errorf("gormstate: scratch: %w", spaceless(filepath.Dir(s.path), err)), tx.Rollback())
 		}
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("gormstate: scratch: %w", spaceless(filepath.Dir(s.path), err))
+	}
+	return nil
 }
 
 // Next implements lksync.Scratch.

@@ -49,6 +49,9 @@ func (r *Rule) engine() lksync.Rule {
 			}
 			return v, nil
 		}}
+	if r.spec.Attachments.Carry {
+		out.Policy.Files = r.Attachment
+	}
 	if s := r.spec.Reminder.Set; s != RemindKeep && s != "" {
 		out.Policy.Remind = r.Remind
 	}

@@ -141,6 +141,7 @@ func TestDirection(t *testing.T) {
 // A template's change reaches a user at the next round, for records too that
 // nobody changed meanwhile.
 //
+// feature: F29
 // feature: F36
 func TestAProfileThatChangesIsAppliedToWhatIsThere(t *testing.T) {
 	w := newWorld(t, crmOnly(), mem.Options{}, "kinds: {contacts: {filters: {crm: 'country == \"DE\"'}}}")
@@ -644,4 +645,185 @@ func TestTheEngineKeepsPrivate(t *testing.T) {
 		}
 		assert.Len(t, w.crm.Records(ka), map[string]int{"skip": 0, "block": 1}[private])
 	}
+}
+
+// files are the names of what hangs on records.
+func files(rs []*connectors.Record) (out []string) {
+	for _, r := range rs {
+		for _, a := range r.Attachments {
+			out = append(out, a.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+const carry = "kinds: {appointments: {attachments: {carry: true, refuse: [.exe], max_size: 3 MB}}, mails: {attachments: {carry: true}}}"
+
+// Files follow their records, both ways, and so do their deletions and changes.
+// What is refused is told.
+//
+// feature: F14
+func TestFilesFollowTheirRecords(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, carry)
+	id := w.box.Add(event(3))
+	w.box.AddFile(ka, id, "offer.pdf", "application/pdf", []byte("offer"))
+	w.box.AddFile(ka, id, "virus.exe", "", []byte("x"))
+	w.box.AddFile(ka, id, "film.mov", "", make([]byte, 4<<20))
+	r := w.sync()
+	assert.Equal(t, []string{"offer.pdf"}, files(w.crm.Records(ka)))
+	assert.Equal(t, [2]int{1, 0}, r.Kinds[ka].Files)
+	assert.Equal(t, []lksync.Code{lksync.CodeFile}, w.codes())
+	crm := w.crm.Records(ka)[0].ID
+	w.crm.AddFile(ka, crm, "order.pdf", "", []byte("order"))
+	w.sync()
+	assert.Equal(t, []string{"film.mov", "offer.pdf", "order.pdf", "virus.exe"}, files(w.box.Records(ka)))
+	assert.Zero(t, w.sync().Writes())
+
+	// Deleted on one side, deleted on the other.
+	for _, a := range w.box.Records(ka)[0].Attachments {
+		if a.Name != "order.pdf" {
+			require.True(t, w.box.RemoveFile(ka, id, a.ID))
+		}
+	}
+	w.sync()
+	assert.Equal(t, []string{"order.pdf"}, files(w.crm.Records(ka)))
+	assert.Empty(t, w.codes())
+
+	// Edited on one side: the new content comes, the old one goes.
+	a := w.crm.Records(ka)[0].Attachments[0]
+	require.True(t, w.crm.ChangeFile(ka, crm, a.ID, []byte("order, second version")))
+	w.sync()
+	require.Equal(t, []string{"order.pdf"}, files(w.box.Records(ka)))
+	assert.EqualValues(t, len("order, second version"), w.box.Records(ka)[0].Attachments[0].Size)
+	assert.Zero(t, w.sync().Writes())
+}
+
+// Where the rule keeps partners, a file that was deleted stays on the other side
+// and does not come back.
+//
+// feature: F14
+func TestFilesStayWhereTheRuleKeepsThem(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, carry, "kinds: {appointments: {deletes: unlink}}")
+	id := w.box.Add(event(3))
+	f := w.box.AddFile(ka, id, "offer.pdf", "", []byte("offer"))
+	w.sync()
+	w.box.RemoveFile(ka, id, f)
+	w.sync()
+	assert.Equal(t, []string{"offer.pdf"}, files(w.crm.Records(ka)))
+	assert.Empty(t, files(w.box.Records(ka)))
+	assert.Zero(t, w.sync().Writes())
+	// Nothing crosses where the profile carries none, or reads no files.
+	w = newWorld(t, crmOnly(), mem.Options{})
+	w.box.AddFile(ka, w.box.Add(event(3)), "offer.pdf", "", []byte("offer"))
+	w.sync()
+	assert.Empty(t, files(w.crm.Records(ka)))
+}
+
+// A lost answer or a fault in between attaches no file twice and loses none.
+//
+// feature: F14
+// evidence: I2
+func TestFilesAreCarriedOnce(t *testing.T) {
+	for _, f := range []mem.Fault{{Verb: "attach", After: true}, {Verb: "attach"}, {Verb: "open"}, {Verb: "attach", After: true, Skip: 1}, {Verb: "detach", After: true}} {
+		w := newWorld(t, crmOnly(), mem.Options{}, carry)
+		id := w.box.Add(event(3))
+		w.box.AddFile(ka, id, "a.pdf", "", []byte("aaa"))
+		w.box.AddFile(ka, id, "b.pdf", "", []byte("bbb"))
+		w.crm.Fail(f)
+		w.box.Fail(f)
+		for range 4 {
+			w.now = w.now.Add(2 * time.Hour)
+			_, err := w.engine.Sync(t.Context(), w.worker, w.pair)
+			require.NoError(t, err)
+		}
+		w.sync()
+		assert.Equal(t, []string{"a.pdf", "b.pdf"}, files(w.crm.Records(ka)), "%+v", f)
+		assert.Equal(t, []string{"a.pdf", "b.pdf"}, files(w.box.Records(ka)), "%+v", f)
+		w.crm.Heal()
+		w.box.RemoveFile(ka, id, w.box.Records(ka)[0].Attachments[0].ID)
+		w.crm.Fail(mem.Fault{Verb: "detach", After: true})
+		for range 3 {
+			w.now = w.now.Add(2 * time.Hour)
+			_, _ = w.engine.Sync(t.Context(), w.worker, w.pair)
+		}
+		assert.Equal(t, []string{"b.pdf"}, files(w.crm.Records(ka)), "%+v", f)
+		assert.Empty(t, w.codes())
+	}
+}
+
+// Files of mails go with the mail; those of a meeting in the mailbox are not
+// touched, for its guests would be told.
+//
+// feature: F14
+// guards: G4
+func TestFilesOfMailsAndMeetings(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, carry)
+	m := letter("x@z.example", "ana@acme.example", "1@z")
+	m.Marks.Categories = []string{"SAP E-Mails"}
+	w.box.AddFile(km, w.box.Add(m), "offer.pdf", "", []byte("offer"))
+	meeting := event(3)
+	meeting.Appointment.Organizer.Address = "ana@acme.example"
+	meeting.Appointment.Attendees = []connectors.Party{{Address: "ben@acme.example"}}
+	w.box.Add(meeting)
+	w.sync()
+	assert.Equal(t, []string{"offer.pdf"}, files(w.crm.Records(km)))
+	w.crm.AddFile(ka, w.crm.Records(ka)[0].ID, "agenda.pdf", "", []byte("agenda"))
+	w.sync()
+	assert.Empty(t, files(w.box.Records(ka)))
+	w.box.AddFile(ka, w.box.Records(ka)[0].ID, "map.pdf", "", []byte("map"))
+	w.sync()
+	assert.Equal(t, []string{"agenda.pdf", "map.pdf"}, files(w.crm.Records(ka)))
+}
+
+// Many files gone at once wait for somebody's word.
+//
+// guards: G2
+func TestG2ManyFilesAtOnce(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, carry)
+	id := w.box.Add(event(3))
+	var ids []string
+	for i := range 12 {
+		ids = append(ids, w.box.AddFile(ka, id, string(rune('a'+i))+".pdf", "", []byte{1, byte(i)}))
+	}
+	w.sync()
+	require.Len(t, files(w.crm.Records(ka)), 12)
+	for _, f := range ids {
+		w.box.RemoveFile(ka, id, f)
+	}
+	r := w.sync()
+	assert.Contains(t, r.Held, "12 deletions of files")
+	assert.Len(t, files(w.crm.Records(ka)), 12)
+	assert.Equal(t, []lksync.Code{lksync.CodeBrake}, w.codes())
+	p := w.pair
+	p.OnBehalfOf = authz.Principal{}
+	require.NoError(t, w.engine.Approve(t.Context(), authztest.Principal(t, "user:idp/ana"), p, ka, 12))
+	w.sync()
+	assert.Empty(t, files(w.crm.Records(ka)))
+}
+
+// An event of a whole day is the same day on both sides, whatever the zone.
+//
+// feature: F7
+func TestAllDayEvents(t *testing.T) {
+	w := newWorld(t, crmOnly(), mem.Options{}, "zone: America/New_York")
+	day := time.Date(2026, 6, 20, 0, 0, 0, 0, time.UTC)
+	r := event(3)
+	r.Appointment.AllDay, r.Appointment.Start, r.Appointment.End = true, day, day.AddDate(0, 0, 1)
+	m := w.box.Add(r)
+	w.sync()
+	require.Len(t, w.crm.Records(ka), 1)
+	assert.True(t, connectors.Same(w.box.Records(ka)[0], w.crm.Records(ka)[0], connectors.FieldTime))
+	assert.True(t, w.crm.Records(ka)[0].Appointment.AllDay)
+	w.crm.Edit(ka, w.crm.Records(ka)[0].ID, func(r *connectors.Record) {
+		r.Appointment.Start, r.Appointment.End = day.AddDate(0, 0, 2), day.AddDate(0, 0, 3)
+	})
+	w.sync()
+	assert.Equal(t, day.AddDate(0, 0, 2), w.box.Records(ka)[0].Appointment.Start)
+	w.box.Edit(ka, m, func(r *connectors.Record) {
+		r.Appointment.AllDay, r.Appointment.End = false, r.Appointment.Start.Add(time.Hour)
+	})
+	w.sync()
+	assert.False(t, w.crm.Records(ka)[0].Appointment.AllDay, "and becomes an hour of it")
+	assert.Empty(t, w.codes())
 }

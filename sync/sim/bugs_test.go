@@ -40,10 +40,22 @@ func TestBugsAreFound(t *testing.T) {
 	}
 }
 
+// A patch that is out of date is found in every run, without a build.
+func TestBugsFitTheEngine(t *testing.T) {
+	patches, err := filepath.Glob("testdata/bugs/*.patch")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(patches), 50)
+	for _, patch := range patches {
+		text, err := os.ReadFile(patch)
+		require.NoError(t, err)
+		t.Run(filepath.Base(patch), func(t *testing.T) { patched(t, t.TempDir(), string(text)) })
+	}
+}
+
 var (
 	named   = regexp.MustCompile(`(?m)^named: (\S+)`)
 	foundAt = regexp.MustCompile(`(?m)^found at: (\d+)`)
-	says    = regexp.MustCompile(`(?m)^ +[a-z0-9_]+_test\.go:\d+: *\n? *(\S.*)$`)
+	says    = regexp.MustCompile(`(?m)^ +[a-z0-9_]+_test\.go:\d+: *(\S.*)$`)
 	atSeed  = regexp.MustCompile(`\(seed (\d+)\)`)
 )
 
