@@ -12,8 +12,9 @@ import (
 // FilePair remembers two attachments that are one file. A side whose id is ""
 // has it no longer, or never had it, and does not get it.
 type FilePair struct {
-	ID  [2]string
-	Rev [2]string
+	ID       [2]string
+	Rev      [2]string
+	Replaced bool `json:",omitempty"` // another has taken its place, and it is to go from the side that still has it
 }
 
 // fileWork is what the files of one record need.
@@ -28,6 +29,7 @@ type fileOp uint8
 
 const (
 	pairFiles fileOp = iota + 1 // remember that two are one
+	swapFiles                   // the same of one whose new content is on side already, beside the old one
 	copyFile                    // attach on side what the other side has
 	dropFile                    // detach on side
 	keepFile                    // its partner was deleted, and it stays
@@ -61,7 +63,7 @@ func (k *kindRound) files(ctx context.Context, us []*unit) error {
 			return err
 		}
 		for _, st := range w.steps {
-			if st.op == dropFile {
+			if st.op == dropFile && !w.link.Files[st.pair].Replaced {
 				drops++
 			}
 		}
@@ -132,12 +134,20 @@ func planFiles(pairs []FilePair, lists [2][]*connectors.Attachment, toLeft, toRi
 	}
 	var out []fileStep
 	paired := [2]map[string]bool{{}, {}}
+	for _, p := range pairs {
+		paired[0][p.ID[0]], paired[1][p.ID[1]] = true, true
+	}
 	for n, p := range pairs {
 		f := [2]*connectors.Attachment{at(0, p.ID[0]), at(1, p.ID[1])}
-		paired[0][p.ID[0]], paired[1][p.ID[1]] = true, true
 		switch {
 		case f[0] == nil && f[1] == nil:
 			out = append(out, fileStep{op: forgetFile, pair: n})
+		case p.Replaced:
+			s := Left
+			if f[0] == nil {
+				s = Right
+			}
+			out = append(out, fileStep{op: dropFile, side: s, pair: n, file: f})
 		case p.ID[0] == "" || p.ID[1] == "": // left alone
 		case f[0] != nil && f[1] != nil:
 			moved := [2]bool{f[0].Rev != p.Rev[0], f[1].Rev != p.Rev[1]}
@@ -150,7 +160,11 @@ func planFiles(pairs []FilePair, lists [2][]*connectors.Attachment, toLeft, toRi
 				}
 			case moved[0] || moved[1]: // the new content beside the old one, then the old one goes
 				s := map[bool]Side{true: Right, false: Left}[moved[0]]
-				if st := t.copies(s, n, f, may); st.op == copyFile && t.caps[s.at()].Attachments.Delete {
+				if b := twin(f[s.Other().at()], lists[s.at()], paired[s.at()]); b != nil { // an answer was lost
+					paired[s.at()][b.ID] = true
+					f[s.at()] = b
+					out = append(out, fileStep{op: swapFiles, side: s, pair: n, file: f})
+				} else if st := t.copies(s, n, f, may); st.op == copyFile && t.caps[s.at()].Attachments.Delete {
 					out = append(out, st)
 				} else if st.op == refuseFile {
 					out = append(out, st)
@@ -250,6 +264,8 @@ func (k *kindRound) carryFiles(ctx context.Context, w fileWork, held bool) error
 				l.Files[st.pair] = p
 			}
 			err = save()
+		case swapFiles:
+			err = k.swapFile(ctx, &l, st)
 		case forgetFile:
 			gone = append(gone, st.pair)
 		case keepFile:
@@ -260,7 +276,7 @@ func (k *kindRound) carryFiles(ctx context.Context, w fileWork, held bool) error
 		case copyFile:
 			err = k.copyFile(ctx, &l, st)
 		case dropFile:
-			if held {
+			if held && !l.Files[st.pair].Replaced {
 				trouble(CodeBrake, nil, "")
 				continue
 			}
@@ -309,18 +325,40 @@ func (k *kindRound) copyFile(ctx context.Context, l *Link, st fileStep) error {
 	var p FilePair
 	p.ID[from], p.Rev[from] = a.ID, a.Rev
 	p.ID[to], p.Rev[to] = out.Attachment.ID, out.Attachment.Rev
-	old := ""
+	l.Rev[to] = out.Rev // "" where the system does not say: then the next round looks again
 	if st.pair < 0 {
 		l.Files = append(l.Files, p)
-	} else {
-		old = l.Files[st.pair].ID[to]
-		l.Files[st.pair] = p
+		return k.commit(ctx, Batch{Put: []Link{*l}})
 	}
-	l.Rev[to] = out.Rev // "" where the system does not say: then the next round looks again
-	if err := k.commit(ctx, Batch{Put: []Link{*l}}); err != nil || old == "" {
+	return k.replaceFile(ctx, l, st, p)
+}
+
+// swapFile goes on where an answer was lost after new content was attached.
+func (k *kindRound) swapFile(ctx context.Context, l *Link, st fileStep) error {
+	var p FilePair
+	for i, f := range st.file {
+		p.ID[i], p.Rev[i] = f.ID, f.Rev
+	}
+	return k.replaceFile(ctx, l, st, p)
+}
+
+// replaceFile remembers a pair in place of another, whose file then goes from the
+// side that was written to. If that fails it is remembered too: as a file that
+// nobody knows it would be carried back.
+func (k *kindRound) replaceFile(ctx context.Context, l *Link, st fileStep, p FilePair) error {
+	to, old := st.side.at(), l.Files[st.pair]
+	l.Files[st.pair] = p
+	rest := FilePair{Replaced: true}
+	rest.ID[to], rest.Rev[to] = old.ID[to], old.Rev[to]
+	l.Files = append(l.Files, rest)
+	if err := k.commit(ctx, Batch{Put: []Link{*l}}); err != nil {
 		return err
 	}
-	return k.dropFile(ctx, l, st.side, old)
+	if err := k.dropFile(ctx, l, st.side, old.ID[to]); err != nil {
+		return err
+	}
+	l.Files = slices.Delete(l.Files, len(l.Files)-1, len(l.Files))
+	return k.commit(ctx, Batch{Put: []Link{*l}})
 }
 
 // dropFile detaches one file and remembers the record's new revision.

@@ -144,6 +144,8 @@ func (h *house) connect(ctx context.Context, s *systems) error {
 	if h.hub, err = connectors.NewHub(h.az, h.safe, c4c.Plugin(), mail); err != nil {
 		return err
 	}
+	// An endpoint is at one of the embedded systems, whatever is written into one.
+	h.hub.Confine(connectors.Network{Inside: []string{s.crmURL.Hostname(), s.mailURL.Hostname()}})
 	crmSecret, err := h.put(ctx, h.tenant, "crm", s.crmUser, s.crmPassword)
 	if err != nil {
 		return err

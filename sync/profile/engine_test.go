@@ -752,6 +752,35 @@ func TestFilesAreCarriedOnce(t *testing.T) {
 	}
 }
 
+// New content replaces the old one, whatever is lost on the way: nothing is there
+// twice, and the old content does not come back as another file.
+//
+// feature: F14
+// evidence: I2
+func TestFilesAreReplacedOnce(t *testing.T) {
+	for _, f := range []mem.Fault{{Verb: "open"}, {Verb: "attach"}, {Verb: "attach", After: true}, {Verb: "detach"}, {Verb: "detach", After: true}} {
+		w := newWorld(t, crmOnly(), mem.Options{}, carry)
+		w.box.AddFile(ka, w.box.Add(event(3)), "order.pdf", "", []byte("order"))
+		w.sync()
+		crm := w.crm.Records(ka)[0]
+		require.True(t, w.crm.ChangeFile(ka, crm.ID, crm.Attachments[0].ID, []byte("order, second version")))
+		w.box.Fail(f)
+		w.crm.Fail(f)
+		for range 4 {
+			w.now = w.now.Add(2 * time.Hour)
+			_, err := w.engine.Sync(t.Context(), w.worker, w.pair)
+			require.NoError(t, err)
+		}
+		w.sync()
+		for _, s := range []*mem.System{w.crm, w.box} {
+			as := s.Records(ka)[0].Attachments
+			require.Len(t, as, 1, "%+v", f)
+			assert.EqualValues(t, len("order, second version"), as[0].Size, "%+v", f)
+		}
+		assert.Empty(t, w.codes())
+	}
+}
+
 // Files of mails go with the mail; those of a meeting in the mailbox are not
 // touched, for its guests would be told.
 //

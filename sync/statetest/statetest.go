@@ -43,7 +43,7 @@ func Run(t *testing.T, create func(t *testing.T) lksync.StateStore) {
 		require.NoError(t, err)
 		assert.False(t, ok, "another kind is another world")
 		l.State, l.ID[1], l.Rev[0] = lksync.Unlinked, "", "l2"
-		l.Files = []lksync.FilePair{{ID: [2]string{hostile, "f"}, Rev: [2]string{"1", ""}}, {ID: [2]string{"g", ""}}}
+		l.Files = []lksync.FilePair{{ID: [2]string{hostile, "f"}, Rev: [2]string{"1", ""}}, {ID: [2]string{"g", ""}, Replaced: true}}
 		require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{l}}))
 		_, ok, err = h.Find(t.Context(), kind, lksync.Right, "2")
 		require.NoError(t, err)
