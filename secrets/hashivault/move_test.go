@@ -148,12 +148,16 @@ func TestMoveFromKeyring(t *testing.T) {
 	require.Equal(t, want, s.marks(t, s.safe(t, c.Transit(), c.KV()), moved), "without the keyring")
 }
 
-// Keys go to Vault in bulk: the calls are by the hundred of tenants.
-func TestMoveInFewCalls(t *testing.T) {
+// Keys go to Vault in bulk, and come from there: the calls are by the hundred of
+// tenants, a cold start's too.
+func TestManyTenantsInFewCalls(t *testing.T) {
 	r := newRig(t, server(t), nil)
 	s := openSite(t, t.TempDir())
-	old := s.safe(t, s.keys, s.keys)
-	const n = 300
+	rows := &secrets.Memory{}
+	old, err := secrets.New(s.keys, s.keys, rows, nil)
+	require.NoError(t, err)
+	defer old.Close()
+	const n = 1000
 	g := s.grant(t, "user:idp/admin", "secrets.write", "tenants")
 	for i := range n {
 		require.NoError(t, old.Put(t.Context(), g, refOf(t, i), []byte("value"), secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Bearer}}))
@@ -163,8 +167,26 @@ func TestMoveInFewCalls(t *testing.T) {
 	got, err := old.MoveKeys(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants"), c.Transit(), c.KV(), nil)
 	require.NoError(t, err)
 	require.Equal(t, n, got.Done)
-	require.Less(t, p.Calls(), n/10)
-	t.Logf("%d calls for %d tenants", p.Calls(), n)
+	moving := p.Calls()
+	require.Less(t, moving, n/10)
+
+	c = r.open(t) // as another process
+	safe, err := secrets.New(c.Transit(), c.KV(), rows, nil)
+	require.NoError(t, err)
+	defer safe.Close()
+	before := p.Calls()
+	loaded, err := safe.Warm(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, n, loaded)
+	warming := p.Calls() - before
+	require.LessOrEqual(t, warming, n/100+5, "and a few to sign in and find the documents")
+	before = p.Calls()
+	h, err := safe.Handle(s.grant(t, "service:conn", "secrets.use", "tenants"), refOf(t, n-1))
+	require.NoError(t, err)
+	_, err = h.HTTPClient(t.Context(), secrets.ClientPolicy{Origin: "https://crm.example"})
+	require.NoError(t, err)
+	require.Equal(t, before, p.Calls(), "nor is Vault asked by a use")
+	t.Logf("%d calls to move the keys of %d tenants, %d to start with them", moving, n, warming)
 }
 
 // child is what the other process is told.
