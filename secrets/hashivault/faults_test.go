@@ -255,6 +255,28 @@ func TestTokenEnds(t *testing.T) {
 		})
 		require.Less(t, logins.Load(), int64(20))
 	})
+	t.Run("renewed before it ends", func(t *testing.T) {
+		r := newRig(t, server(t), nil)
+		r.role(t, map[string]any{"token_ttl": "4s", "token_max_ttl": "1h"})
+		p := r.through(t)
+		var logins, renewals atomic.Int64
+		p.Set(func(w http.ResponseWriter, q *http.Request, next http.Handler) {
+			switch {
+			case strings.HasSuffix(q.URL.Path, "/login"):
+				logins.Add(1)
+			case strings.HasSuffix(q.URL.Path, "auth/token/renew-self"):
+				renewals.Add(1)
+			}
+			next.ServeHTTP(w, q)
+		})
+		k := r.open(t).Transit()
+		w := wrapped(t, k)
+		eventually(t, "two renewals", func() bool {
+			require.True(t, opens(t, k, w))
+			return renewals.Load() >= 2
+		})
+		require.LessOrEqual(t, logins.Load(), renewals.Load(), "a token that can be renewed is not replaced each time")
+	})
 	t.Run("revoked", func(t *testing.T) {
 		r := newRig(t, server(t), nil)
 		k := r.open(t).Transit()
