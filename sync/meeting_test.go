@@ -486,3 +486,30 @@ func TestTheOrganizerComesLater(t *testing.T) {
 		w.silent()
 	}
 }
+
+// A customer's meeting that was moved by the customer and in the CRM at the same
+// time waits for a person, told by the one mailbox that writes it; a colleague's
+// copy is not asked.
+//
+// evidence: I3
+func TestACustomersMeetingChangedOnBothSidesIsAConflict(t *testing.T) {
+	w := newTeam(t, Rule{}, mem.Options{}, "ana", "ben")
+	w.invite("Visit", "customer", "ana", "ben")
+	w.round("ana", "ben")
+	id := find(w.crm, "Visit").ID
+	w.crm.Edit(ka, id, func(r *connectors.Record) { r.Appointment.Location = "Room 7" })
+	w.all("Visit", func(r *connectors.Record) { r.Appointment.Location = "Room 8" })
+	w.round("ben", "ana", "ben")
+	assert.Equal(t, "Room 7", find(w.crm, "Visit").Appointment.Location, "nothing is overwritten")
+	for n, want := range map[string][]Code{"ana": {CodeConflict}, "ben": nil} {
+		p := w.pairs[n]
+		p.OnBehalfOf = authz.Principal{}
+		page, err := w.e.Issues(t.Context(), authztest.Principal(t, "user:idp/"+n), p, IssueQuery{})
+		require.NoError(t, err)
+		assert.Equal(t, want, codes(page.Issues), n)
+	}
+	w.crm.Edit(ka, id, func(r *connectors.Record) { r.Appointment.Location = "Room 8" })
+	w.round("ana", "ben")
+	assert.Equal(t, "Room 8", find(w.crm, "Visit").Appointment.Location)
+	w.silent()
+}

@@ -313,7 +313,7 @@ func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but
 			to = Right
 		case t.rule.Winner == RightWins:
 			to = Left
-		case t.role == Attendee: // his own copy: it never was to be alike in everything
+		case t.role == Attendee && !t.lead: // his own copy: it never was to be alike in everything
 			st.apart = append(st.apart, f)
 			continue
 		default:
