@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -145,7 +146,15 @@ func (h *house) connect(ctx context.Context, s *systems) error {
 		return err
 	}
 	// An endpoint is at one of the embedded systems, whatever is written into one.
-	h.hub.Confine(connectors.Network{Inside: []string{s.crmURL.Hostname(), s.mailURL.Hostname()}})
+	var inside []string
+	for _, at := range []string{s.crmURL, s.mailURL} {
+		u, err := url.Parse(at)
+		if err != nil {
+			return err
+		}
+		inside = append(inside, u.Hostname())
+	}
+	h.hub.Confine(connectors.Network{Inside: inside})
 	crmSecret, err := h.put(ctx, h.tenant, "crm", s.crmUser, s.crmPassword)
 	if err != nil {
 		return err
