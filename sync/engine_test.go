@@ -194,6 +194,17 @@ func TestASystemThatSaysNoRevisionMakesNoConflict(t *testing.T) {
 	w.box.Edit(kc, w.box.Records(kc)[0].ID, func(r *connectors.Record) { r.Contact.Phone = "2" })
 	w.quiet()
 	assert.Equal(t, "2", w.crm.Records(kc)[0].Contact.Phone)
+	// And what its user wrote between the write and the look at what it made.
+	w.crm.Edit(kc, l, func(r *connectors.Record) { r.Contact.JobTitle = "Dean" })
+	now := make(chan struct{})
+	close(now)
+	w.box.Fail(mem.Fault{Verb: "get", Skip: 1, Wait: now, Arrived: func() {
+		w.box.Edit(kc, w.box.Records(kc)[0].ID, func(r *connectors.Record) { r.Contact.Phone = "3" })
+	}})
+	w.sync()
+	w.quiet()
+	assert.Equal(t, "3", w.box.Records(kc)[0].Contact.Phone)
+	assert.Equal(t, "3", w.crm.Records(kc)[0].Contact.Phone)
 }
 
 // A new record that cannot be read may be the one that is new on the other side.
