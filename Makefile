@@ -44,7 +44,7 @@ differential: ## the index against its reference and against another engine, wit
 leak: ## a thousand known secrets through everything that could leak one; with the race detector there are fewer
 	$(GO) test ./secrets -run 'TestNoSecretLeaves' -timeout 20m -v
 
-sim: ## two thousand simulated worlds, without the race detector for the sake of numbers
+sim: ## two thousand simulated worlds, about two million steps, without the race detector for the sake of numbers
 	$(GO) test ./sync/sim -run 'TestSim$$' -sim.seeds=2000 -timeout 30m -v
 
 bugs: ## deliberate bugs in the engine, which the simulator has to find; by hand: it builds for each. `unit` checks that they fit
