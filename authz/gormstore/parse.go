@@ -50,12 +50,9 @@ type fields [7][]byte
 // next reads the first row of a packed text and returns what follows it.
 func (p *parser) next(text []byte) (x authz.Authorization, rest []byte, err error) {
 	var f fields
-	for i := range f {
-		end := bytes.IndexByte(text, 31)
-		if end < 0 {
-			return x, nil, errRow
-		}
-		f[i], text = text[:end], text[end+1:]
+	text, ok := split(f[:], text)
+	if !ok {
+		return x, nil, errRow
 	}
 	size, err := strconv.ParseUint(string(f[6]), 10, 31)
 	if err != nil || uint64(len(text)) < size {
@@ -70,6 +67,17 @@ func (p *parser) next(text []byte) (x authz.Authorization, rest []byte, err erro
 	}
 	p.key["id"], p.key["principal"] = f[0], f[1]
 	return x, rest, p.row(&f, &x)
+}
+
+// split cuts what ends with a separator off a text, as many as there is room for,
+// and returns what follows.
+func split(into [][]byte, text []byte) (rest []byte, ok bool) {
+	for i := range into {
+		if into[i], text, ok = bytes.Cut(text, []byte{31}); !ok {
+			return nil, false
+		}
+	}
+	return text, true
 }
 
 func (f *fields) fail(err error) error { return fmt.Errorf("authorization %.40q: %w", f[0], err) }
@@ -110,12 +118,9 @@ func (p *parser) row(f *fields, x *authz.Authorization) (err error) {
 // terms reads what function terms writes.
 func (p *parser) terms(text []byte, x *authz.Authorization) (err error) {
 	var f [5][]byte
-	for i := range f {
-		end := bytes.IndexByte(text, 31)
-		if end < 0 {
-			return fmt.Errorf("terms: %w", errRow)
-		}
-		f[i], text = text[:end], text[end+1:]
+	text, ok := split(f[:], text)
+	if !ok {
+		return fmt.Errorf("terms: %w", errRow)
 	}
 	if x.From, err = unstamp(f[0]); err != nil {
 		return fmt.Errorf("starts: %w", err)

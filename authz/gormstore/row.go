@@ -2,6 +2,7 @@ package gormstore
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
@@ -25,12 +26,8 @@ func terms(x authz.Authorization) string {
 	if x.From.IsZero() && x.Until.IsZero() && !x.Pending && x.ApprovedBy.IsZero() && x.Reason == "" && x.Condition == "" {
 		return ""
 	}
-	return joinTerms(stamp(x.From), stamp(x.Until), flag(x.Pending), x.ApprovedBy.String(), x.Reason, x.Condition)
-}
-
-func joinTerms(starts, ends, pending, approvedBy, reason, condition string) string {
 	const us = "\x1f"
-	return starts + us + ends + us + pending + us + approvedBy + us + strconv.Itoa(len(reason)) + us + reason + condition
+	return strings.Join([]string{stamp(x.From), stamp(x.Until), flag(x.Pending), x.ApprovedBy.String(), strconv.Itoa(len(x.Reason)), x.Reason}, us) + x.Condition
 }
 
 // stamp writes a time to the nanosecond, which no type of both databases does;
