@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -53,22 +54,26 @@ func TestComingAndGoingLeavesNothingBehind(t *testing.T) {
 // Authorizations that agree in what few checks read share it, whatever came in
 // between.
 func TestWhatIsAlikeIsKeptOnce(t *testing.T) {
-	a, _ := audited(t, NewMemory(0), 0)
-	x := Authorization{Principal: Principal{"user:i/x"}, Role: Role{"role:user"}, Resource: Resource{"t/a"}, Effect: Allow}
-	var c Change
-	for i := range 30 {
-		x.ID, x.Reason, x.Condition = uuid.UUID{1, byte(i)}, fmt.Sprint(i%3), []string{"", "hour == 1", "hour == 2"}[i%3]
-		c.Add = append(c.Add, x)
+	fewest := math.MaxInt
+	for range 4 { // where two of the three fall on one place, which a seed decides, each drives the other out
+		a, _ := audited(t, NewMemory(0), 0)
+		x := Authorization{Principal: Principal{"user:i/x"}, Role: Role{"role:user"}, Resource: Resource{"t/a"}, Effect: Allow}
+		var c Change
+		for i := range 30 {
+			x.ID, x.Reason, x.Condition = uuid.UUID{1, byte(i)}, fmt.Sprint(i%3), []string{"", "hour == 1", "hour == 2"}[i%3]
+			c.Add = append(c.Add, x)
+		}
+		c.Revision = 2
+		a.ix.apply(c)
+		details, conditions := map[*detail]bool{}, map[*condition]bool{}
+		for _, x := range a.ix.runOf(a.ix.find("user:i/x")).asides {
+			details[x.detail] = true
+			conditions[x.detail.when] = true
+		}
+		fewest = min(fewest, len(details))
+		require.Len(t, conditions, 3)
 	}
-	c.Revision = 2
-	a.ix.apply(c)
-	details, conditions := map[*detail]bool{}, map[*condition]bool{}
-	for _, x := range a.ix.runOf(a.ix.find("user:i/x")).asides {
-		details[x.detail] = true
-		conditions[x.detail.when] = true
-	}
-	require.LessOrEqual(t, len(details), 6, "three, and a few that fell on one place")
-	require.Len(t, conditions, 3)
+	require.Equal(t, 3, fewest)
 }
 
 // A change that alters many at once, of many, leaves each as it was altered.
