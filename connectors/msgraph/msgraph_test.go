@@ -331,7 +331,7 @@ func TestOpenRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 	u, err := url.Parse("https://graph.microsoft.com/v1.0/me")
 	require.NoError(t, err)
-	for k, v := range map[string]string{OptPast: "-1", OptAhead: "x", OptFolder: "delta", "colour": "red"} {
+	for k, v := range map[string]string{OptPast: "-1", OptAhead: "x", OptContacts: "a/b", OptMails: ",", OptTasks: strings.Repeat("a,", 20) + "a", "colour": "red"} {
 		_, err := open(connectors.Settings{URL: u, Options: map[string]string{k: v}}, today)
 		require.ErrorContains(t, err, k)
 	}
