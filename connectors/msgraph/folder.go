@@ -97,7 +97,9 @@ type dir struct {
 	Known       string `json:"wellknownListName"`
 }
 
-func (d dir) title() string { return connectors.NormalizeText(connectors.FieldName, d.DisplayName+d.Name) }
+func (d dir) title() string {
+	return connectors.NormalizeText(connectors.FieldName, d.DisplayName+d.Name)
+}
 
 // followed lists the containers that the endpoint names, and all those where an
 // item of the kind may lie. A name that nothing has is left out, for its user may
