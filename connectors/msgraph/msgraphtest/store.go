@@ -214,7 +214,7 @@ func (e *entry) show(f *folder, sel []string, exp expansion) object {
 	var open []object
 	for _, name := range exp.open {
 		if v, ok := e.open[name]; ok {
-			x := clone(object(v))
+			x := clone(v)
 			x["id"], x["@odata.type"] = openType+name, "#microsoft.graph.openTypeExtension"
 			open = append(open, x)
 		}
