@@ -104,7 +104,7 @@ type Intent struct {
 	SourceID string
 	Rev      string // of the source
 	Check    uint16 // a 16-bit keyed check over the draft, to tell a copy that was edited from one that was not
-	Made     time.Time
+	Missed   time.Time // when it was first looked for and not found, to the second; zero: not yet
 }
 
 // Trouble is an issue as stored. Kind and ids identify it.
