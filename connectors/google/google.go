@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -17,17 +18,26 @@ const Name = "google"
 const (
 	CalendarURL = "https://www.googleapis.com/calendar/v3"
 	PeopleURL   = "https://people.googleapis.com/v1"
+	MailURL     = "https://gmail.googleapis.com/gmail/v1"
 )
 
 // OptCalendar is the endpoint's option for the id of the calendar, as in
 // team@group.calendar.google.com; absent: the primary one.
 const OptCalendar = "calendar"
 
+// Options for mails. OptMailLabel names the label that is looked at besides Inbox and
+// Sent; absent: "SAP E-Mails". OptMailDays is how many days back the first reading
+// goes; absent: 30; 0: to the beginning.
+const (
+	OptMailLabel = "mail-label"
+	OptMailDays  = "mail-days"
+)
+
 // Plugin offers the connector to a Hub. It is for the mailbox side and has
-// contacts and appointments.
+// contacts, appointments and mails; these are read only.
 func Plugin() connectors.Plugin {
 	caps := connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
-		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability()}}
+		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindMail: mailCapability()}}
 	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s) })
 	if err != nil {
 		panic(err) // the arguments are constants
@@ -40,6 +50,8 @@ type driver struct {
 	people   *url.URL
 	calendar string // address of the calendar
 	zones    *zone.Book
+	mail     string // address of the mailbox
+	letters  *mailOptions
 }
 
 var _ connectors.Driver = (*driver)(nil)
@@ -48,20 +60,37 @@ func open(s connectors.Settings) (*driver, error) {
 	if s.URL == nil {
 		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
 	}
-	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}}
+	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}}
 	id := "primary"
 	for name, v := range s.Options {
-		if name != OptCalendar {
-			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, OptCalendar)
+		switch name {
+		case OptCalendar:
+			if v == "" || len(v) > 1024 || v == "." || v == ".." {
+				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
+			}
+			id = v
+		case OptMailLabel:
+			if len(v) > 225 { // "Labels: create"
+				return nil, fmt.Errorf("google: open: option %s: want the name of a label", name)
+			}
+			d.letters.label = v
+		case OptMailDays:
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 0 || n > 36500 {
+				return nil, fmt.Errorf("google: open: option %s: want a number of days", name)
+			}
+			d.letters.days = n
+		default:
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptMailLabel, OptMailDays}, ", "))
 		}
-		if v == "" || len(v) > 1024 || v == "." || v == ".." {
-			return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
-		}
-		id = v
 	}
+	d.mail = strings.TrimSuffix(s.At(connectors.KindMail).String(), "/")
 	d.calendar = strings.TrimSuffix(s.At(connectors.KindAppointment).String(), "/") + "/calendars/" + url.PathEscape(id)
 	return d, nil
 }
+
+// ofMe is whose mailbox the credential opens.
+const ofMe = "/users/me"
 
 // system is what a kind of records is kept by.
 type system interface {
@@ -75,10 +104,13 @@ type system interface {
 }
 
 func (d *driver) system(c connectors.Call, k connectors.Kind) system {
-	if k == connectors.KindContact {
-		return people{service{c.Client(), strings.TrimSuffix(d.people.String(), "/")}}
+	switch k {
+	case connectors.KindContact:
+		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}}
+	case connectors.KindMail:
+		return mails{service{hc: c.Client(), base: d.mail + ofMe, user: ofMe}, d.letters}
 	}
-	return calendar{service{c.Client(), d.calendar}, d.zones}
+	return calendar{service{hc: c.Client(), base: d.calendar}, d.zones}
 }
 
 // Changes implements connectors.Driver.
