@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
@@ -19,11 +20,16 @@ const (
 	CalendarURL = "https://www.googleapis.com/calendar/v3"
 	PeopleURL   = "https://people.googleapis.com/v1"
 	MailURL     = "https://gmail.googleapis.com/gmail/v1"
+	TasksURL    = "https://tasks.googleapis.com/tasks/v1"
 )
 
 // OptCalendar is the endpoint's option for the id of the calendar, as in
 // team@group.calendar.google.com; absent: the primary one.
 const OptCalendar = "calendar"
+
+// OptTasks is the endpoint's option for the id of the list of tasks; absent: the
+// user's first one.
+const OptTasks = "tasks"
 
 // Options for mails. OptMailLabel names the label that is looked at besides Inbox and
 // Sent; absent: "SAP E-Mails". OptMailDays is how many days back the first reading
@@ -34,10 +40,10 @@ const (
 )
 
 // Plugin offers the connector to a Hub. It is for the mailbox side and has
-// contacts, appointments and mails; these are read only.
+// contacts, appointments, tasks and mails; these are read only.
 func Plugin() connectors.Plugin {
 	caps := connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
-		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindMail: mailCapability()}}
+		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindMail: mailCapability(), connectors.KindTask: taskCapability()}}
 	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s) })
 	if err != nil {
 		panic(err) // the arguments are constants
@@ -52,6 +58,7 @@ type driver struct {
 	zones    *zone.Book
 	mail     string // address of the mailbox
 	letters  *mailOptions
+	tasks    string // address of the list of tasks
 }
 
 var _ connectors.Driver = (*driver)(nil)
@@ -61,7 +68,7 @@ func open(s connectors.Settings) (*driver, error) {
 		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
 	}
 	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}}
-	id := "primary"
+	id, list := "primary", "@default"
 	for name, v := range s.Options {
 		switch name {
 		case OptCalendar:
@@ -69,6 +76,11 @@ func open(s connectors.Settings) (*driver, error) {
 				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
 			}
 			id = v
+		case OptTasks:
+			if v == "" || len(v) > 1024 || v == "." || v == ".." {
+				return nil, fmt.Errorf("google: open: option %s: want the id of a list", name)
+			}
+			list = v
 		case OptMailLabel:
 			if len(v) > 225 { // "Labels: create"
 				return nil, fmt.Errorf("google: open: option %s: want the name of a label", name)
@@ -81,9 +93,10 @@ func open(s connectors.Settings) (*driver, error) {
 			}
 			d.letters.days = n
 		default:
-			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptMailLabel, OptMailDays}, ", "))
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptTasks, OptMailLabel, OptMailDays}, ", "))
 		}
 	}
+	d.tasks = strings.TrimSuffix(s.At(connectors.KindTask).String(), "/") + "/lists/" + url.PathEscape(list)
 	d.mail = strings.TrimSuffix(s.At(connectors.KindMail).String(), "/")
 	d.calendar = strings.TrimSuffix(s.At(connectors.KindAppointment).String(), "/") + "/calendars/" + url.PathEscape(id)
 	return d, nil
@@ -107,6 +120,8 @@ func (d *driver) system(c connectors.Call, k connectors.Kind) system {
 	switch k {
 	case connectors.KindContact:
 		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}}
+	case connectors.KindTask:
+		return tasks{service{hc: c.Client(), base: d.tasks}, time.Now}
 	case connectors.KindMail:
 		return mails{service{hc: c.Client(), base: d.mail + ofMe, user: ofMe}, d.letters}
 	}

@@ -22,6 +22,12 @@ type service struct {
 
 // do sends one request and decodes its answer into v, unless v is nil.
 func (s service) do(ctx context.Context, method, path string, query url.Values, match string, body, v any) error {
+	_, err := s.exchange(ctx, method, path, query, match, body, v)
+	return err
+}
+
+// exchange is do that returns the header of the answer.
+func (s service) exchange(ctx context.Context, method, path string, query url.Values, match string, body, v any) (http.Header, error) {
 	h := http.Header{"Accept": {"application/json"}}
 	if match != "" {
 		h.Set("If-Match", match)
@@ -33,7 +39,7 @@ func (s service) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		var err error
 		if r.Body, err = json.Marshal(body); err != nil {
-			return &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
+			return nil, &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
 		}
 		h.Set("Content-Type", "application/json")
 	}
@@ -42,7 +48,7 @@ func (s service) do(ctx context.Context, method, path string, query url.Values, 
 	for try := 1; ; try++ {
 		var err error
 		if resp, err = remote.Do(ctx, s.hc, r); err != nil {
-			return err
+			return nil, err
 		}
 		if err = classify(resp, wrote); err == nil {
 			break
@@ -50,23 +56,23 @@ func (s service) do(ctx context.Context, method, path string, query url.Values, 
 		// With 429 that was done already; Google also says it with 403.
 		wait, slow := told(err)
 		if wrote || !slow || resp.Status != http.StatusForbidden || try >= tries || wait > longestWait {
-			return err
+			return nil, err
 		}
 		if err := pause(ctx, wait, try); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if v == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.Unmarshal(resp.Body, v); err != nil {
 		lost := connectors.ErrMalformed
 		if wrote {
 			lost = connectors.ErrUnknownOutcome
 		}
-		return &connectors.Error{Class: lost, Detail: "not the JSON that was asked for"}
+		return nil, &connectors.Error{Class: lost, Detail: "not the JSON that was asked for"}
 	}
-	return nil
+	return resp.Header, nil
 }
 
 // told reports whether an error asks to slow down, and for how long.

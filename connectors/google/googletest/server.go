@@ -21,6 +21,10 @@ type Options struct {
 	Inline   int               // longest text of a mail that comes along with it, in bytes; zero: 1 MiB
 	Now      func() time.Time
 
+	// Notify gets what the service sends to the address of a channel. It is called
+	// while a request is served and must not send another one.
+	Notify func(address string, h http.Header)
+
 	// OneRoot serves every service below this path as well, for a suite that has
 	// one address only.
 	OneRoot string
@@ -43,6 +47,7 @@ type Server struct {
 	serial   int
 	requests int
 	epoch    int
+	forgot   time.Time // tasks that changed before are not told
 	ledger   []Message
 	busy     []Busy
 	unknown  []string
@@ -70,7 +75,7 @@ func New(o *Options) *Server {
 		s.o.Inline = 1 << 20
 	}
 	for _, a := range s.o.Accounts {
-		s.accounts[a] = &account{address: a, events: map[string]*item{}, people: map[string]*item{}, mail: newMailbox()}
+		s.accounts[a] = &account{address: a, events: map[string]*item{}, people: map[string]*item{}, tasks: map[string]*item{}, others: map[string]*secondary{}, groups: map[string]string{}, mail: newMailbox()}
 	}
 	return s
 }
@@ -94,6 +99,7 @@ func (s *Server) Expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++
+	s.forgot = s.o.Now().Add(time.Hour)
 	for _, a := range s.accounts {
 		a.mail.oldest = a.mail.current() + 1
 		a.mail.log = append(a.mail.log, happening{id: a.mail.oldest, what: "labelsAdded"})
@@ -113,8 +119,12 @@ type account struct {
 	events  map[string]*item
 	people  map[string]*item
 	mail    *mailbox
+	tasks   map[string]*item
+	others  map[string]*secondary
+	groups  map[string]string // name by id
 
-	watching bool
+	channels []*channel
+	watching bool // mails
 }
 
 // item is an event or a contact, as JSON has it.
@@ -126,6 +136,8 @@ type item struct {
 	shown   int // the request from which listings show it
 	updated time.Time
 	gone    bool
+	lost    bool // with the series that it was part of
+	born    int
 }
 
 func (i *item) etag() string {
@@ -157,8 +169,9 @@ const maxBody = 4 << 20
 // request is one request of an account.
 type request struct {
 	*http.Request
-	a *account
-	q url.Values
+	a      *account
+	q      url.Values
+	events map[string]*item // of the calendar that the request is for
 }
 
 // ServeHTTP implements http.Handler.
@@ -190,7 +203,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	s.requests++
-	v, err := s.route(request{r, a, r.URL.Query()})
+	v, err := s.route(request{Request: r, a: a, q: r.URL.Query()})
 	if p, ok := err.(*problem); ok && p.reason == "unknown" {
 		s.unknown = append(s.unknown, r.Method+" "+r.URL.RequestURI())
 	}
@@ -256,10 +269,19 @@ func (s *Server) route(r request) (any, error) {
 	}
 	switch {
 	case len(parts) >= 5 && strings.Join(parts[:3], "/") == "calendar/v3/calendars" && parts[4] == "events":
+		r.events = r.a.events
 		if parts[3] != "primary" && parts[3] != r.a.address {
-			return nil, notFound()
+			c := r.a.others[parts[3]]
+			if c == nil {
+				return nil, notFound()
+			}
+			r.events = c.events
 		}
 		return s.events(r, parts[5:])
+	case len(parts) >= 3 && parts[0] == "calendar" && parts[1] == "v3":
+		return s.calendars(r, parts[2:])
+	case len(parts) >= 3 && parts[0] == "tasks" && parts[1] == "v1":
+		return s.tasks(r, parts[2:])
 	case len(parts) >= 5 && strings.Join(parts[:3], "/") == "gmail/v1/users":
 		if parts[3] != "me" && parts[3] != r.a.address {
 			return nil, notFound()
@@ -324,7 +346,7 @@ func (s *Server) list(r request, items map[string]*item, most, expired string, s
 	}
 	var rows []*item
 	for _, i := range items {
-		if i.seq > h.At && i.seq <= h.To && (!i.gone || !h.All) {
+		if i.seq > h.At && i.seq <= h.To && (!i.gone || !h.All || i.props["recurringEventId"] != nil && !i.lost) {
 			rows = append(rows, i)
 		}
 	}
