@@ -70,7 +70,7 @@ var allowed = map[string]string{
 	// What is stored is sealed.
 	"secrets.Row": "sealed", "secrets.Record": "sealed", "secrets.Head": "names, dates and a MAC", "secrets.Version": "sealed", "secrets.Entry": "no Sealed",
 	"secrets.Tenant": "names and numbers", "secrets.Rewrap": "sealed", "secrets.At": "names", "secrets.Store.Load": "sealed", "secrets.Store.Save": "sealed",
-	"secrets.Store.List": "names", "secrets.Store.Scan": "sealed", "secrets.Store.Count": "names", "secrets.Store.Replace": "sealed", "secrets.Store.Touch": "names",
+	"secrets.Store.List": "names", "secrets.Store.Scan": "sealed", "secrets.Store.Count": "names", "secrets.Store.Replace": "sealed", "secrets.HeadMAC": "names and MACs", "secrets.Store.ReplaceMACs": "names and MACs", "secrets.Store.Touch": "names",
 	"secrets.Store.Tenants": "names", "secrets.Store.SaveTenant": "names", "secrets.Store.Erase": "names",
 	"secrets.Memory.Load": "sealed", "secrets.Memory.Save": "sealed", "secrets.Memory.List": "sealed",
 
