@@ -407,7 +407,7 @@ var plain = map[string]string{
 	"Scheme": "not secret", "Recipe": "not secret", "Legacy": "not secret", "PutOptions": "not secret", "Options": "not secret", "ClientPolicy": "not secret", "MailPolicy": "not secret",
 	"Description": "what may be known", "VersionInfo": "what may be known", "Certificate": "digests", "Tombstone": "names", "Failure": "names", "Progress": "numbers", "job": "names",
 	"place": "names", "Ref": "a name", "handle": "names", "wire": "names", "wires": "functions only", "line": "functions only", "tokenKey": "names",
-	"Finding": "names", "Item": "the caller's own function", "exported": "names",
+	"Finding": "names", "HeadMAC": "names and MACs", "headRun": "names", "Item": "the caller's own function", "exported": "names",
 	"refusal": "a code of the standards", "lost": "an error", "said": "our own words", "imapNo": "two verdicts", "plainContext": "deadlines",
 }
 
