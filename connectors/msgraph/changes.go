@@ -112,7 +112,7 @@ func (s session) changes(ctx context.Context, at string, limit int) (connectors.
 		}
 	}
 	if c.Links, c.Pages = links, c.Pages+1; p.Next != "" {
-		if c.Pages > maxPages || next == path+"?"+q {
+		if c.Pages > maxPages || next == path {
 			return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "a history without end"}
 		}
 	} else {

@@ -2,6 +2,7 @@ package msgraph
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -89,6 +90,18 @@ func wellKnown(k connectors.Kind, name string) bool {
 	return slices.Contains([]string{"inbox", sentItems, "archive", "deleteditems", "junkemail", "clutter", "conversationhistory", "outbox", "msgfolderroot"}, strings.ToLower(name))
 }
 
+// english is the name of the mail folders that everybody has, which each mailbox
+// calls in its user's language: a profile is for people of all languages.
+func english(known string) string {
+	switch strings.ToLower(known) {
+	case "inbox":
+		return "Inbox"
+	case sentItems:
+		return "Sent Items"
+	}
+	return ""
+}
+
 // dir is a container as the service writes it.
 type dir struct {
 	ID          string `json:"id"`
@@ -167,10 +180,12 @@ func (s session) lookUp(ctx context.Context) (found, error) {
 		}
 		r := rs[n]
 		n++
-		if r.Status == http.StatusNotFound && isID(w) {
+		err := classify(r, false)
+		if errors.Is(err, connectors.ErrNotFound) { // a name that only looks like an id, or nothing that is there
+			listed = true
 			continue
 		}
-		if err := classify(r, false); err != nil {
+		if err != nil {
 			return found{}, err
 		}
 		var d dir
@@ -198,7 +213,12 @@ func (s session) lookUp(ctx context.Context) (found, error) {
 		}
 		if ok && !slices.ContainsFunc(f.followed, func(x folder) bool { return x.id == d.ID }) {
 			p := place(s.kind, d.ID, d.title())
-			p.sent = strings.EqualFold(w, sentItems)
+			if s.kind == connectors.KindMail {
+				p.sent = strings.EqualFold(w, sentItems)
+				if n := english(w); n != "" {
+					p.name = n
+				}
+			}
 			f.followed = append(f.followed, p)
 		}
 	}

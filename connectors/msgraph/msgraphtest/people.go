@@ -26,6 +26,22 @@ func (s *Server) Folder(mailbox, kind, name string) (id string, err error) {
 	return s.addFolder(b, kind, name, "").id, nil
 }
 
+// Rename gives a folder another name, as the language of its user does.
+func (s *Server) Rename(mailbox, kind, folder, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.box(mailbox)
+	if err != nil {
+		return err
+	}
+	f := b.folder(kind, folder)
+	if f == nil {
+		return notFound()
+	}
+	f.name = name
+	return nil
+}
+
 // Put makes an item in a folder, or in the standard one if folder is "". The
 // content is JSON as the service writes it; of messages, internetMessageHeaders
 // too, and extended properties. It returns the item's id.
