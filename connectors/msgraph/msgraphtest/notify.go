@@ -127,13 +127,6 @@ func (s *Server) subscribe(r *http.Request) (any, error) {
 	return created{u.show()}, nil
 }
 
-func (s *Server) client() *http.Client {
-	if s.o.Client != nil {
-		return s.o.Client
-	}
-	return http.DefaultClient
-}
-
 // validated asks an address to repeat a token as plain text within ten seconds
 // ("notificationUrl validation").
 func (s *Server) validated(to string) bool {
@@ -141,11 +134,11 @@ func (s *Server) validated(to string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to+"?validationToken="+url.QueryEscape(token), nil)
-	if err != nil || r.URL.Scheme != "https" {
+	if err != nil || r.URL.Scheme != "https" || s.o.Client == nil {
 		return false
 	}
 	r.Header.Set("Content-Type", "text/plain; charset=utf-8")
-	resp, err := s.client().Do(r)
+	resp, err := s.o.Client.Do(r)
 	if err != nil {
 		return false
 	}
@@ -209,7 +202,7 @@ func (s *Server) Deliver() []int {
 			continue
 		}
 		r.Header.Set("Content-Type", "application/json")
-		resp, err := s.client().Do(r)
+		resp, err := s.o.Client.Do(r)
 		if err != nil {
 			out = append(out, 0)
 			continue

@@ -27,7 +27,7 @@ type Options struct {
 	// "127.0.0.1:8443"; "": where the request for one came to. Graph's are never
 	// at its own host.
 	UploadHost string
-	// Client sends notifications; nil: http.DefaultClient.
+	// Client sends notifications; nil: subscriptions are refused.
 	Client *http.Client
 }
 
