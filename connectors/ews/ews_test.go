@@ -35,6 +35,14 @@ type world struct {
 	sent []string
 	hub  *connectors.Hub
 	ep   connectors.Endpoint
+
+	intercept func(http.ResponseWriter, *http.Request) bool // nil: nothing is
+}
+
+func (w *world) address() *url.URL {
+	u, err := url.Parse(w.ep.URL)
+	require.NoError(w, err)
+	return u
 }
 
 func newWorld(t testing.TB, options map[string]string) *world {
@@ -46,6 +54,9 @@ func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, sche
 	o.Password, o.Mailboxes, o.Impersonate = "password of svc", []string{"svc@acme.example", ana, ben}, []string{ana}
 	w := &world{TB: t, x: ewstest.New(&o)}
 	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.intercept != nil && w.intercept(rw, r) {
+			return
+		}
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -323,7 +334,8 @@ func FuzzAnswer(f *testing.F) {
 		for _, m := range a.Body.Any.Messages.List {
 			_ = m.err()
 			for i := range m.Items.List {
-				for k, read := range map[connectors.Kind]func(*item, *zone.Book) (*connectors.Record, error){connectors.KindContact: readContact, connectors.KindAppointment: readEvent} {
+				for k, read := range map[connectors.Kind]func(*item, *zone.Book) (*connectors.Record, error){connectors.KindContact: readContact, connectors.KindAppointment: readEvent,
+					connectors.KindTask: readTask, connectors.KindMail: readMail} {
 					r, err := read(&m.Items.List[i], &zone.Book{})
 					if err != nil {
 						continue
