@@ -49,9 +49,18 @@ func newWorld(t testing.TB, options map[string]string) *world {
 	return newWorldBy(t, options, ewstest.Options{User: "svc"}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "svc"} })
 }
 
+// newJudged is a world whose account is a person's own.
+func newJudged(t testing.TB) *world {
+	return newWorldOf(t, nil, ewstest.Options{User: "ana", Password: "password of ana", Mailboxes: []string{ana}}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "ana"} })
+}
+
 // newWorldBy is a world whose account signs in as it likes.
 func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
 	o.Password, o.Mailboxes, o.Impersonate = "password of svc", []string{"svc@acme.example", ana, ben}, []string{ana}
+	return newWorldOf(t, options, o, scheme)
+}
+
+func newWorldOf(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
 	w := &world{TB: t, x: ewstest.New(&o)}
 	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.intercept != nil && w.intercept(rw, r) {
@@ -81,7 +90,7 @@ func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, sche
 	require.NoError(t, err)
 	g, err := az.Authorize(t.Context(), authz.Request{Principal: authztest.Principal(t, "service:admin"), Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 	require.NoError(t, err)
-	require.NoError(t, safe.Put(t.Context(), g, ref, []byte("password of svc"), secrets.PutOptions{Scheme: scheme(w.srv.Listener.Addr().String())}))
+	require.NoError(t, safe.Put(t.Context(), g, ref, []byte(o.Password), secrets.PutOptions{Scheme: scheme(w.srv.Listener.Addr().String())}))
 	w.hub, err = connectors.NewHub(az.Authorizer, safe, Plugin())
 	require.NoError(t, err)
 	w.ep = connectors.Endpoint{Plugin: Name, URL: w.srv.URL + ewstest.Path, Resource: authztest.Resource(t, "tenants/acme/users/ana/mailbox"), Secret: ref, Roots: roots, Options: options}

@@ -72,7 +72,10 @@ func (n *node) uri() string {
 		if set == "" || n.attr("PropertyName")+n.attr("PropertyId") == "" || n.attr("PropertyType") == "" {
 			return ""
 		}
-		return "ext:" + set + ":" + n.attr("PropertyName") + n.attr("PropertyId")
+		if id, err := strconv.ParseUint(n.attr("PropertyId"), 0, 16); err == nil {
+			return fmt.Sprintf("ext:%s:%d", set, id)
+		}
+		return "ext:" + set + ":" + n.attr("PropertyName")
 	}
 	return ""
 }

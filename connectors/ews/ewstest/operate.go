@@ -216,6 +216,8 @@ func (s *Server) create(box *mailbox, op *node) ([]string, *problem) {
 			return nil, &problem{code: "ErrorSchemaValidation", more: "MessageDisposition"}
 		}
 		p := take(n, props, exts)
+		settle(n.name(), props)
+		fromMIME(props)
 		if p == nil {
 			p = check(n.name(), props)
 		}
@@ -293,6 +295,9 @@ func (s *Server) apply(kind string, updates *node, props, exts map[string]string
 			case "item:Body":
 				delete(props, "html")
 			}
+			if of, _ := alias(kind, uri); of != "" {
+				delete(props, of)
+			}
 			delete(props, uri)
 			delete(exts, uri)
 		case "SetItemField":
@@ -317,7 +322,11 @@ func (s *Server) apply(kind string, updates *node, props, exts map[string]string
 				return &problem{code: "ErrorUpdatePropertyMismatch"}
 			}
 			props[uri] = set[uri]
+			settle(kind, props)
 			finish(uri, props)
+			if uri == "item:MimeContent" {
+				fromMIME(props)
+			}
 		default:
 			return schemaProblem()
 		}

@@ -148,7 +148,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if v := e.Header.at("RequestServerVersion"); v == nil || !strings.HasPrefix(v.attr("Version"), "Exchange20") {
+	// Who says nothing means the first version ("RequestServerVersion").
+	if v := e.Header.at("RequestServerVersion"); v != nil && !strings.HasPrefix(v.attr("Version"), "Exchange20") {
 		s.fault(w, &problem{code: "ErrorInvalidServerVersion"})
 		return
 	}

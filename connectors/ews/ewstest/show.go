@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,34 +79,15 @@ func (e *entry) value(uri string) (string, bool) {
 	case "task:IsComplete":
 		return fmt.Sprint(e.props["task:Status"] == "Completed"), e.kind == "Task"
 	}
-	if of := alias(e.kind, uri); of != "" {
-		return e.value(of)
+	of, codec := alias(e.kind, uri)
+	if of == "" {
+		return "", false
 	}
-	return "", false
-}
-
-// alias is the property of the schema that a MAPI property is (MS-OXPROPS).
-func alias(kind, uri string) string {
-	switch uri {
-	case "tag:0x37":
-		return "item:Subject"
-	case "tag:0x1a":
-		return "item:ItemClass"
-	case "tag:0x3008":
-		return "item:LastModifiedTime"
-	case "tag:0x3001":
-		if kind == "Contact" {
-			return "contacts:DisplayName"
-		}
-		return "item:Subject"
-	case "tag:0x3a06":
-		return "contacts:GivenName"
-	case "tag:0x3a11":
-		return "contacts:Surname"
-	case "tag:0x1000":
-		return "item:Body"
+	v, ok = e.value(of)
+	if n := slices.Index(codec, v); n >= 0 {
+		v = strconv.Itoa(n)
 	}
-	return ""
+	return v, ok
 }
 
 // show writes an item with the properties that were asked for.

@@ -85,6 +85,9 @@ func (e element) take(c *node, into, exts map[string]string) *problem {
 		}
 	case date, day:
 		t, err := time.Parse(time.RFC3339, c.Text)
+		if err != nil { // without a zone: that of the request, which is UTC here
+			t, err = time.Parse("2006-01-02T15:04:05", c.Text)
+		}
 		if err != nil {
 			return bad
 		}
@@ -105,6 +108,9 @@ func (e element) take(c *node, into, exts map[string]string) *problem {
 		into[e.uri] = c.Text
 	case raw:
 		into[e.uri] = c.inner()
+		if e.name == "MimeContent" {
+			into[e.uri] = c.Text
+		}
 	default:
 		if e.only != "" && !slices.Contains(strings.Split(e.only, "|"), c.Text) {
 			return bad
