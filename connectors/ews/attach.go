@@ -201,14 +201,14 @@ type untilTag struct {
 // Read implements io.Reader.
 func (u *untilTag) Read(p []byte) (int, error) {
 	for !u.done {
-		have, err := u.in.Peek(1)
+		_, err := u.in.Peek(1)
 		if err != nil {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, err
 		}
-		have, _ = u.in.Peek(min(u.in.Buffered(), len(p)))
+		have, _ := u.in.Peek(min(u.in.Buffered(), len(p)))
 		n, used := 0, 0
 		for _, b := range have {
 			if b == '<' {
@@ -289,7 +289,7 @@ func (s session) attach(ctx context.Context, t connectors.Target, a connectors.A
 	if !ok {
 		return connectors.Attached{}, &connectors.Error{Class: connectors.ErrInvalid, ID: t.ID, Detail: "attachment"}
 	}
-	whole := io.Reader(io.MultiReader(bytes.NewReader(before), &encoder{in: content}, bytes.NewReader(after)))
+	whole := io.MultiReader(bytes.NewReader(before), &encoder{in: content}, bytes.NewReader(after))
 	size := int64(len(before)) + int64(base64.StdEncoding.EncodedLen(int(a.Size))) + int64(len(after))
 	if a.Size <= inMemory {
 		b, err := io.ReadAll(whole)

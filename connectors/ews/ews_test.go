@@ -49,11 +49,6 @@ func newWorld(t testing.TB, options map[string]string) *world {
 	return newWorldBy(t, options, ewstest.Options{User: "svc"}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "svc"} })
 }
 
-// newJudged is a world whose account is a person's own.
-func newJudged(t testing.TB) *world {
-	return newWorldOf(t, nil, ewstest.Options{User: "ana", Password: "password of ana", Mailboxes: []string{ana}}, func(string) secrets.Scheme { return secrets.Scheme{Kind: secrets.Basic, Username: "ana"} })
-}
-
 // newWorldBy is a world whose account signs in as it likes.
 func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
 	o.Password, o.Mailboxes, o.Impersonate = "password of svc", []string{"svc@acme.example", ana, ben}, []string{ana}

@@ -2,7 +2,9 @@ package ewstest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // named is the folder that an element holds the id of, nil if there is none.
@@ -20,12 +22,16 @@ func (m *mailbox) named(n *node) *folder {
 	return nil
 }
 
-// show writes a folder.
-func (m *mailbox) show(f *folder) string {
+// show writes a folder with the MAPI properties that were asked for.
+func (m *mailbox) show(f *folder, shape *node) (string, *problem) {
 	n, children := 0, 0
+	changed := time.Unix(0, 0).UTC()
 	for _, e := range f.entries {
 		if !e.gone {
 			n++
+		}
+		if e.modified.After(changed) {
+			changed = e.modified
 		}
 	}
 	for _, c := range m.folders {
@@ -33,12 +39,39 @@ func (m *mailbox) show(f *folder) string {
 			children++
 		}
 	}
+	var extended strings.Builder
+	if shape != nil && shape.at("AdditionalProperties") != nil {
+		for i := range shape.at("AdditionalProperties").Nodes {
+			u := &shape.at("AdditionalProperties").Nodes[i]
+			v := ""
+			switch u.uri() { // MS-OXPROPS
+			case "folder:DisplayName", "folder:ParentFolderId", "folder:TotalCount", "folder:FolderClass", "folder:ChildFolderCount", "tag:0x10f3", "tag:0x6752", "tag:0x3008":
+			case "tag:0x3613":
+				v = f.class
+			case "tag:0x670a":
+				v = fmt.Sprintf("%s.%03dZ", changed.Format("2006-01-02T15:04:05"), len(f.entries)%1000)
+			case "tag:0x3602":
+				v = strconv.Itoa(n)
+			case "tag:0x3603":
+				v = "0"
+			case "tag:0x360a":
+				v = strconv.FormatBool(children > 0)
+			case "tag:0x6751":
+				v = strconv.Itoa(len(f.order) + 1)
+			default:
+				return "", &problem{code: "ErrorSchemaValidation", more: "folder property " + u.uri()}
+			}
+			if v != "" {
+				extended.WriteString("<t:ExtendedProperty>" + u.write() + "<t:Value>" + esc(v) + "</t:Value></t:ExtendedProperty>")
+			}
+		}
+	}
 	element := map[string]string{"IPF.Contact": "ContactsFolder", "IPF.Appointment": "CalendarFolder", "IPF.Task": "TasksFolder"}[f.class]
 	if element == "" {
 		element = "Folder"
 	}
 	return fmt.Sprintf(`<t:%s><t:FolderId Id="%s" ChangeKey="AQ=="/><t:ParentFolderId Id="%s" ChangeKey="AQ=="/><t:FolderClass>%s</t:FolderClass><t:DisplayName>%s</t:DisplayName><t:TotalCount>%d</t:TotalCount>`+
-		`<t:ChildFolderCount>%d</t:ChildFolderCount></t:%s>`, element, f.id, f.parent, f.class, esc(f.display), n, children, element)
+		`<t:ChildFolderCount>%d</t:ChildFolderCount>%s</t:%s>`, element, f.id, f.parent, f.class, esc(f.display), n, children, extended.String(), element), nil
 }
 
 func (s *Server) getFolder(box *mailbox, op *node) ([]string, *problem) {
@@ -53,7 +86,11 @@ func (s *Server) getFolder(box *mailbox, op *node) ([]string, *problem) {
 			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
 			continue
 		}
-		out = append(out, right(op, "<m:Folders>"+box.show(f)+"</m:Folders>"))
+		shown, p := box.show(f, op.at("FolderShape"))
+		if p != nil {
+			return nil, p
+		}
+		out = append(out, right(op, "<m:Folders>"+shown+"</m:Folders>"))
 	}
 	return out, nil
 }
@@ -70,7 +107,11 @@ func (s *Server) findFolder(box *mailbox, op *node) ([]string, *problem) {
 			continue
 		}
 		n++
-		b.WriteString(box.show(f))
+		shown, p := box.show(f, op.at("FolderShape"))
+		if p != nil {
+			return nil, p
+		}
+		b.WriteString(shown)
 	}
 	return []string{right(op, fmt.Sprintf(`<m:RootFolder TotalItemsInView="%d" IncludesLastItemInRange="true" IndexedPagingOffset="%d"><t:Folders>%s</t:Folders></m:RootFolder>`, n, n, b.String()))}, nil
 }
@@ -87,4 +128,18 @@ func (s *Server) convertID(box *mailbox, op *node) ([]string, *problem) {
 			esc(op.attr("DestinationFormat")), esc(ids.Nodes[i].attr("Id")), esc(box.address))))
 	}
 	return out, nil
+}
+
+// configuration is what people have chosen in the web client: their zone.
+func (s *Server) configuration(op *node) ([]string, *problem) {
+	n := op.at("UserConfigurationName")
+	if n == nil {
+		return nil, schemaProblem()
+	}
+	if n.attr("Name") != "OWA.UserOptions" {
+		return []string{wrong(op, &problem{code: "ErrorItemNotFound"})}, nil
+	}
+	return []string{right(op, `<m:UserConfiguration><t:UserConfigurationName Name="OWA.UserOptions"><t:DistinguishedFolderId Id="root"/></t:UserConfigurationName><t:Dictionary><t:DictionaryEntry>`+
+		`<t:DictionaryKey><t:Type>String</t:Type><t:Value>timezone</t:Value></t:DictionaryKey><t:DictionaryValue><t:Type>String</t:Type><t:Value>UTC</t:Value></t:DictionaryValue>`+
+		`</t:DictionaryEntry></t:Dictionary></m:UserConfiguration>`)}, nil
 }

@@ -39,6 +39,10 @@ func (s *Server) operate(box *mailbox, op *node) ([]string, *problem) {
 		return s.findFolder(box, op)
 	case "ConvertId":
 		return s.convertID(box, op)
+	case "GetUserConfiguration":
+		return s.configuration(op)
+	case "GetUserPhoto": // of Exchange 2013: this one has never heard of it
+		return nil, &problem{code: "ErrorInvalidRequest"}
 	}
 	return nil, schemaProblem()
 }

@@ -58,6 +58,7 @@ func schema(item string) []element {
 		{name: "ReminderDueBy", uri: "item:ReminderDueBy", form: date},
 		{name: "ReminderIsSet", uri: "item:ReminderIsSet", form: flag},
 		{name: "ReminderMinutesBeforeStart", uri: "item:ReminderMinutesBeforeStart", form: number},
+		{name: "DisplayCc", uri: "item:DisplayCc", ro: true}, {name: "DisplayTo", uri: "item:DisplayTo", ro: true},
 		{name: "HasAttachments", uri: "item:HasAttachments", form: flag, ro: true},
 		{name: "ExtendedProperty", form: extended},
 		{name: "LastModifiedTime", uri: "item:LastModifiedTime", form: date, ro: true},

@@ -57,6 +57,10 @@ func (e *entry) value(uri string) (string, bool) {
 		return e.created.Format(time.RFC3339), true
 	case "item:ParentFolderId":
 		return e.in.id, true
+	case "item:DisplayTo":
+		return strings.ReplaceAll(e.props["calendar:RequiredAttendees"]+e.props["message:ToRecipients"], "\n", "; "), true
+	case "item:DisplayCc":
+		return strings.ReplaceAll(e.props["calendar:OptionalAttendees"]+e.props["message:CcRecipients"], "\n", "; "), true
 	case "item:HasAttachments":
 		return fmt.Sprint(len(e.files) > 0), true
 	case "item:Size":
@@ -76,6 +80,10 @@ func (e *entry) value(uri string) (string, bool) {
 		return "Single", e.kind == "CalendarItem"
 	case "calendar:MyResponseType":
 		return "Organizer", e.kind == "CalendarItem"
+	case "ext:publicstrings:urn:schemas:calendar:instancetype":
+		return map[bool]string{true: "1", false: "0"}[e.props["calendar:Recurrence"] != ""], e.kind == "CalendarItem"
+	case "tag:0xe23": // PidTagInternetArticleNumber
+		return strconv.Itoa(e.born), true
 	case "task:IsComplete":
 		return fmt.Sprint(e.props["task:Status"] == "Completed"), e.kind == "Task"
 	}

@@ -49,9 +49,14 @@ func distinguished() []folder {
 		{name: "calendar", display: "Calendar", class: "IPF.Appointment"}, {name: "contacts", display: "Contacts", class: "IPF.Contact"}, {name: "tasks", display: "Tasks", class: "IPF.Task"}}
 }
 
+// opaque is an id as long as those of Exchange, which some know by their length.
 func opaque(of ...any) string {
-	h := sha256.Sum256(fmt.Append(nil, of...))
-	return "AAMkAGU0" + base64.StdEncoding.EncodeToString(append([]byte("item of a mailbox"), h[:]...))
+	b := []byte("of a mailbox")
+	for i := range 3 {
+		h := sha256.Sum256(fmt.Append([]byte{byte(i)}, of...))
+		b = append(b, h[:]...)
+	}
+	return "AAMkAGU0" + base64.StdEncoding.EncodeToString(b)
 }
 
 func newMailbox(address string) *mailbox {
