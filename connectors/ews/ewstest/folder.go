@@ -2,6 +2,7 @@ package ewstest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,16 @@ func (s *Server) findFolder(box *mailbox, op *node) ([]string, *problem) {
 		if f.parent != in.id && !(op.attr("Traversal") == "Deep" && f.parent != "") {
 			continue
 		}
+		if r := op.at("Restriction"); r != nil && len(r.Nodes) == 1 {
+			like := &entry{in: f, props: map[string]string{"folder:DisplayName": f.display, "tag:0x3613": f.class}}
+			ok, known := like.match(&r.Nodes[0])
+			if !known {
+				return nil, &problem{code: "ErrorSchemaValidation", more: "Restriction " + r.Nodes[0].name()}
+			}
+			if !ok {
+				continue
+			}
+		}
 		n++
 		shown, p := box.show(f, op.at("FolderShape"))
 		if p != nil {
@@ -142,4 +153,57 @@ func (s *Server) configuration(op *node) ([]string, *problem) {
 	return []string{right(op, `<m:UserConfiguration><t:UserConfigurationName Name="OWA.UserOptions"><t:DistinguishedFolderId Id="root"/></t:UserConfigurationName><t:Dictionary><t:DictionaryEntry>`+
 		`<t:DictionaryKey><t:Type>String</t:Type><t:Value>timezone</t:Value></t:DictionaryKey><t:DictionaryValue><t:Type>String</t:Type><t:Value>UTC</t:Value></t:DictionaryValue>`+
 		`</t:DictionaryEntry></t:Dictionary></m:UserConfiguration>`)}, nil
+}
+
+func (s *Server) createFolder(box *mailbox, op *node) ([]string, *problem) {
+	in, list := box.named(op.at("ParentFolderId")), op.at("Folders")
+	if list == nil {
+		return nil, schemaProblem()
+	}
+	if in == nil {
+		return []string{wrong(op, &problem{code: "ErrorParentFolderNotFound"})}, nil
+	}
+	var out []string
+	for i := range list.Nodes {
+		n := &list.Nodes[i]
+		f := &folder{display: n.text("DisplayName"), class: n.text("FolderClass"), parent: in.id, entries: map[string]*entry{}}
+		if x := n.at("ExtendedProperty"); x != nil && len(x.Nodes) == 2 && x.Nodes[0].uri() == "tag:0x3613" {
+			f.class = x.Nodes[1].Text
+		}
+		for _, o := range box.folders {
+			if o.parent == in.id && o.display == f.display {
+				f.display = ""
+			}
+		}
+		if f.display == "" {
+			out = append(out, wrong(op, &problem{code: "ErrorFolderExists"}))
+			continue
+		}
+		s.serial++
+		f.id = opaque("folder", box.address, s.serial)
+		box.folders = append(box.folders, f)
+		out = append(out, right(op, `<m:Folders><t:`+n.name()+`><t:FolderId Id="`+f.id+`" ChangeKey="AQ=="/></t:`+n.name()+`></m:Folders>`))
+	}
+	return out, nil
+}
+
+func (s *Server) deleteFolder(box *mailbox, op *node) ([]string, *problem) {
+	ids := op.at("FolderIds")
+	if ids == nil || len(ids.Nodes) == 0 {
+		return nil, schemaProblem()
+	}
+	var out []string
+	for i := range ids.Nodes {
+		f := box.named(&node{Nodes: ids.Nodes[i : i+1]})
+		switch {
+		case f == nil:
+			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
+		case f.name != "": // every mailbox has it
+			out = append(out, wrong(op, &problem{code: "ErrorDeleteDistinguishedFolder"}))
+		default:
+			box.folders = slices.DeleteFunc(box.folders, func(o *folder) bool { return o == f })
+			out = append(out, right(op, ""))
+		}
+	}
+	return out, nil
 }

@@ -37,6 +37,10 @@ func (s *Server) operate(box *mailbox, op *node) ([]string, *problem) {
 		return s.getFolder(box, op)
 	case "FindFolder":
 		return s.findFolder(box, op)
+	case "CreateFolder":
+		return s.createFolder(box, op)
+	case "DeleteFolder":
+		return s.deleteFolder(box, op)
 	case "ConvertId":
 		return s.convertID(box, op)
 	case "GetUserConfiguration":
