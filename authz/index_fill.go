@@ -131,11 +131,14 @@ func (f *filling) batch() {
 	for i := range f.waiting {
 		w := &f.waiting[i]
 		if i > 0 && w.principal == f.waiting[i-1].principal { // as where they are kept by principal
-			w.hash, w.at = f.waiting[i-1].hash, f.waiting[i-1].at
+			w.hash = f.waiting[i-1].hash
 			continue
 		}
 		w.hash = maphash.String(ix.seed, w.principal)
-		w.at = ix.who.peek(w.hash)
+		sum += ix.who.touch(w.hash)
+	}
+	for i := range f.waiting {
+		f.waiting[i].at = ix.who.guess(f.waiting[i].hash)
 	}
 	for i := range f.waiting {
 		sum += uint64(ix.principals.at(f.waiting[i].at).number)
@@ -214,7 +217,7 @@ func (f *filling) grow() error {
 		for i := range p.rows {
 			r := &p.rows[i]
 			hashes[i] = maphash.String(ix.seed, text[r.on:r.on+uint32(r.length)])
-			sum += uint64(t.slots.peek(hashes[i]))
+			sum += t.slots.touch(hashes[i])
 		}
 		ix.seen += sum
 		p.first = uint32(len(ix.auths))
@@ -300,7 +303,7 @@ func (f *filling) enter() error {
 		sum := uint64(0)
 		for i := range p.rows {
 			hashes[i] = maphash.Bytes(ix.seed, p.rows[i].id[:])
-			sum += uint64(ix.byID.peek(hashes[i]))
+			sum += ix.byID.touch(hashes[i])
 		}
 		ix.seen += sum
 		for i := range p.rows {

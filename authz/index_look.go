@@ -20,12 +20,12 @@ type looked struct {
 func (ix *index) look(x *Authorization) (l looked) {
 	t := ix.tree
 	l.who, l.on, l.id = maphash.String(ix.seed, x.Principal.name), maphash.String(ix.seed, x.Resource.path), maphash.Bytes(ix.seed, x.ID[:])
-	l.whoAt, l.onAt = ix.who.peek(l.who), t.slots.peek(l.on)
-	sum := uint64(ix.byID.peek(l.id))
+	sum := ix.who.touch(l.who) + t.slots.touch(l.on) + ix.byID.touch(l.id)
+	l.whoAt, l.onAt = ix.who.guess(l.who), t.slots.guess(l.on)
 
 	if l.onAt == 0 { // it will hang below another
 		if up := strings.LastIndexByte(x.Resource.path, '/'); up > 0 {
-			sum += uint64(t.slots.peek(maphash.String(ix.seed, x.Resource.path[:up])))
+			sum += t.slots.touch(maphash.String(ix.seed, x.Resource.path[:up]))
 		}
 	}
 	p, n := ix.principals.at(l.whoAt), t.nodes.at(l.onAt)
@@ -54,11 +54,12 @@ func (ix *index) look(x *Authorization) (l looked) {
 func (ix *index) lookAgain(x *Authorization) (l looked) {
 	t := ix.tree
 	l.who, l.id = maphash.String(ix.seed, x.Principal.name), maphash.Bytes(ix.seed, x.ID[:])
-	l.whoAt = ix.who.peek(l.who)
-	at := ix.byID.peek(l.id)
+	sum := ix.who.touch(l.who) + ix.byID.touch(l.id)
+	l.whoAt = ix.who.guess(l.who)
+	at := ix.byID.guess(l.id)
 
 	p, a := ix.principals.at(l.whoAt), ix.auths[at]
-	sum := uint64(p.number)
+	sum += uint64(p.number)
 	r, b := ix.slab.read(l.whoAt)
 
 	if p.name != "" {
