@@ -116,7 +116,7 @@ func (f *filling) place(x *Authorization, role uint16) error {
 	if d := f.ix.detail(x); len(f.details) == 0 || f.details[len(f.details)-1] != d {
 		f.details = append(f.details, d)
 	}
-	r := arrival{id: x.ID, detail: uint32(len(f.details) - 1), length: uint16(len(x.Resource.path)), role: role, flags: flagged(x).flags}
+	r := arrival{id: x.ID, detail: uint32(len(f.details) - 1), length: uint16(len(x.Resource.path)), role: role, flags: flagged(x)}
 	f.waiting = append(f.waiting, waiting{principal: x.Principal.name, path: x.Resource.path, row: r})
 	if len(f.waiting) == fillBatch {
 		f.batch()
@@ -280,7 +280,7 @@ func (f *filling) write() error {
 		for i, o := range order[at[who]:at[who+1]] {
 			p := pieces[o/fillPiece]
 			r := &p.rows[o%fillPiece]
-			v.holdings[i] = holding{node: r.on, role: r.role, level: r.level, flags: r.flags}
+			v.holdings[i] = newHolding(r.on, r.role, r.level, r.flags)
 			v.asides[i] = aside{id: r.id, detail: f.details[r.detail], auth: p.first + o%fillPiece}
 		}
 		if n > longRun {

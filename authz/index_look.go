@@ -41,7 +41,7 @@ func (ix *index) look(x *Authorization) (l looked) {
 	sum += uint64(ix.auths[t.below[l.onAt].auths].next)
 	if b != nil {
 		if i := r.offset() + r.length(); i < b.used && b.asides[i].auth == isSpare {
-			sum += uint64(b.holdings[i].node)
+			sum += uint64(b.holdings[i])
 		} else {
 			sum += b.view(r).look()
 		}
@@ -50,33 +50,24 @@ func (ix *index) look(x *Authorization) (l looked) {
 	return l
 }
 
-// lookAgain looks at what taking an Authorization needs.
-func (ix *index) lookAgain(x *Authorization) (l looked) {
-	t := ix.tree
-	l.who, l.id = maphash.String(ix.seed, x.Principal.name), maphash.Bytes(ix.seed, x.ID[:])
-	sum := ix.who.touch(l.who) + ix.byID.touch(l.id)
-	l.whoAt = ix.who.guess(l.who)
-	at := ix.byID.guess(l.id)
+// lookAgain looks at what taking an Authorization needs, which is found by its
+// id, and returns the hash of that.
+func (ix *index) lookAgain(x *Authorization) (id uint64) {
+	id = maphash.Bytes(ix.seed, x.ID[:])
+	a := ix.auths[ix.byID.guess(id)]
 
-	p, a := ix.principals.at(l.whoAt), ix.auths[at]
-	sum += uint64(p.number)
-	r, b := ix.slab.read(l.whoAt)
-
-	if p.name != "" {
-		sum += uint64(p.name[0])
-	}
-	sum += uint64(t.below[a.node].auths) + uint64(ix.auths[a.prev].next) + uint64(ix.auths[a.next].next)
-	if b != nil {
+	sum := uint64(ix.tree.below[a.node].auths) + uint64(ix.auths[a.prev].next) + uint64(ix.auths[a.next].next) + uint64(ix.principals.at(a.principal).number)
+	if r, b := ix.slab.read(a.principal); b != nil {
 		sum += b.view(r).look()
 	}
 	ix.seen += sum
-	return l
+	return id
 }
 
 // look looks at a run.
 func (v view) look() (sum uint64) {
 	for i := 0; i < len(v.holdings); i += 8 {
-		sum += uint64(v.holdings[i].node)
+		sum += uint64(v.holdings[i])
 	}
 	for i := 0; i < len(v.asides); i += 2 {
 		sum += uint64(v.asides[i].auth)
