@@ -54,7 +54,9 @@ func (ix *index) apply(c Change) *index {
 		ix.defined = c.apply(Assignments{Roles: ix.defined}).Roles
 		todo.catalogue = ix.cat().after(ix.defined)
 	}
-	ix.join(&todo, c.Leave, c.Join)
+	if len(c.Leave)+len(c.Join) > 0 {
+		ix.join(&todo, c.Leave, c.Join)
+	}
 	ix.assign(&todo, c.Remove, c.Add)
 
 	concerned := ix.parts[:]

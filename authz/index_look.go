@@ -38,6 +38,11 @@ func (ix *index) look(x *Authorization) (l looked) {
 	if n.length > 0 {
 		sum += uint64(t.names.get(n.name, n.length)[0])
 	}
+	up := t.nodes.at(n.parent)
+	sum += uint64(t.nodes.at(up.parent).name)
+	if up.length > 0 {
+		sum += uint64(t.names.get(up.name, up.length)[0])
+	}
 	sum += uint64(ix.auths[t.below[l.onAt].auths].next)
 	if b != nil {
 		if i := r.offset() + r.length(); i < b.used && b.asides[i].auth == isSpare {
