@@ -23,11 +23,22 @@ func TestConformance(t *testing.T) {
 				Secret:  password,
 			}
 		},
-		Shape: func(r *connectors.Record) {
-			if r.Appointment != nil && r.Appointment.Status == connectors.Unconfirmed {
-				r.Appointment.Status = connectors.Confirmed // the CRM has no such meetings
-			}
-		},
+		Shape:   fit,
 		Repeats: true, // it looks a few minutes back
 	})
+}
+
+// fit changes what the CRM has no place for.
+func fit(r *connectors.Record) {
+	if a := r.Appointment; a != nil {
+		if a.Status == connectors.Unconfirmed {
+			a.Status = connectors.Confirmed
+		}
+		if r.Kind == connectors.KindPhoneCall {
+			a.AllDay = false
+		}
+	}
+	if x := r.Task; x != nil && (x.Status == connectors.WaitingOnOthers || x.Status == connectors.Deferred) {
+		x.Status = connectors.InProgress
+	}
 }
