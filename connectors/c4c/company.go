@@ -22,7 +22,7 @@ func (s session) companies(ctx context.Context, k connectors.Kind, rs iter.Seq2[
 	var names []string
 	users := map[string][]int{}
 	for i, r := range rs {
-		if n := r.Contact.Company; n != "" && len(r.Refs) == 0 {
+		if n := r.Contact.Company; n != "" {
 			if users[n] == nil {
 				names = append(names, n)
 			}

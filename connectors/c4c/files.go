@@ -119,6 +119,9 @@ type content struct {
 
 // Read implements io.Reader.
 func (c *content) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil { // what was read ahead does not count
+		return 0, lost(c.ctx, c.ctx.Err(), connectors.ErrUnavailable)
+	}
 	n, err := c.body.Read(p)
 	if err != nil && err != io.EOF {
 		err = lost(c.ctx, err, connectors.ErrUnavailable)

@@ -104,6 +104,21 @@ func (s session) complete(ctx context.Context, sh shape, rs []*connectors.Record
 // look does readings in as few requests as possible. One that the user may not do
 // finds nothing.
 func (s session) look(ctx context.Context, looks []lookup) error {
+	if len(looks) == 1 { // needs no batch
+		es, err := s.all(ctx, looks[0].rel)
+		if errors.Is(err, connectors.ErrForbidden) || errors.Is(err, connectors.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range es {
+			if err := looks[0].take(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for chunk := range slices.Chunk(looks, batchSize) {
 		steps := make([]step, len(chunk))
 		for i, l := range chunk {

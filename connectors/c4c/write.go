@@ -131,7 +131,7 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
 		for i, d := range ds {
-			if out[i].Err == nil && len(there[d.Key]) == 0 && !yield(i, d.Record) {
+			if out[i].Err == nil && len(there[d.Key]) == 0 && len(d.Record.Refs) == 0 && !yield(i, d.Record) {
 				return
 			}
 		}
@@ -308,7 +308,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
 		for i, e := range es {
-			if out[i].Err == nil && slices.Contains(e.Fields, connectors.FieldCompany) && !yield(i, e.Record) {
+			if out[i].Err == nil && named(e, connectors.FieldCompany) && !named(e, connectors.FieldRefs) && !yield(i, e.Record) {
 				return
 			}
 		}
@@ -318,7 +318,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	}
 	numbers, err := s.refer(ctx, func(yield func(int, *connectors.Record) bool) {
 		for i, e := range es {
-			if out[i].Err == nil && slices.Contains(e.Fields, connectors.FieldRefs) && !yield(i, e.Record) {
+			if out[i].Err == nil && named(e, connectors.FieldRefs) && !yield(i, e.Record) {
 				return
 			}
 		}
@@ -394,13 +394,13 @@ func (s session) current(ctx context.Context, sh shape, es []connectors.Edit, ou
 // shows up as changed for others.
 func (s shape) edit(e connectors.Edit, now entity, companies map[string]string, numbers map[connectors.Ref]string) ([]operation, error) {
 	p := s.properties(e.Record, e.Fields)
-	if s.company && slices.Contains(e.Fields, connectors.FieldCompany) {
+	if s.company && named(e, connectors.FieldCompany) {
 		p[s.account] = ""
 		if name := e.Record.Contact.Company; name != "" {
 			p[s.account] = companies[name]
 		}
 	}
-	if slices.Contains(e.Fields, connectors.FieldRefs) {
+	if named(e, connectors.FieldRefs) {
 		s.pointTo(p, e.Record.Refs, numbers, true)
 	}
 	if len(p) == 0 {
@@ -433,6 +433,10 @@ func (s shape) edit(e connectors.Edit, now entity, companies map[string]string, 
 	}
 	return ops, nil
 }
+
+// named reports whether an edit names a field. Where it names a contact's company
+// and its references, the references count: they are which account is meant.
+func named(e connectors.Edit, f connectors.Field) bool { return slices.Contains(e.Fields, f) }
 
 // anchor is the property that is sent again where none changed.
 func (s shape) anchor() string { return s.columns[0].name }
