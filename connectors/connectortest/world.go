@@ -273,7 +273,11 @@ func (c *kase) key() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys++
-	return fmt.Sprintf("key-%d-%s", c.keys, uuid.NewString())
+	key := fmt.Sprintf("key-%d-%s", c.keys, uuid.NewString())
+	if n := c.c.KeyRunes; n > 0 && n < len(key) {
+		key = key[:n]
+	}
+	return key
 }
 
 func (c *kase) tryCreate(t check, conn *connectors.Conn, r *connectors.Record, key string) (connectors.Written, error) {
