@@ -247,11 +247,11 @@ func TestTimes(t *testing.T) {
 	} {
 		var v event
 		require.NoError(t, json.Unmarshal([]byte(`{"id":"abcde","etag":"x",`+c[0]+`}`), &v))
-		r, err := calendar{zones: &zone.Book{}}.record(&v)
+		r, err := calendar{zones: &zone.Book{}, kind: connectors.KindAppointment}.record(&v, nil)
 		require.NoError(t, err, name)
 		assert.Equal(t, c[1:], []string{r.Appointment.Start.Format(time.RFC3339), r.Appointment.End.Format(time.RFC3339), r.Appointment.Zone}, name)
 	}
-	_, err := calendar{zones: &zone.Book{}}.record(&event{})
+	_, err := calendar{zones: &zone.Book{}, kind: connectors.KindAppointment}.record(&event{}, nil)
 	require.ErrorIs(t, err, connectors.ErrMalformed)
 }
 
@@ -271,7 +271,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var v event
 		if json.Unmarshal(b, &v) == nil {
-			if r, err := (calendar{zones: zones}).record(&v); err == nil {
+			if r, err := (calendar{zones: zones, kind: connectors.KindAppointment}).record(&v, nil); err == nil {
 				rs = append(rs, r)
 			}
 		}
@@ -305,7 +305,7 @@ func BenchmarkRead(b *testing.B) {
 			var v event
 			err := json.Unmarshal(one, &v)
 			if err == nil {
-				_, err = calendar{zones: zones}.record(&v)
+				_, err = calendar{zones: zones, kind: connectors.KindAppointment}.record(&v, nil)
 			}
 			if err != nil {
 				b.Fatal(err)
