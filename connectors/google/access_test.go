@@ -1,6 +1,12 @@
 package google
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,6 +42,65 @@ func TestDelegationHasAList(t *testing.T) {
 	require.ErrorIs(t, err, authz.ErrDenied)
 	_, err = Delegation{Account: d.Account}.Scheme("ana@acme.example", connectors.KindContact)
 	require.ErrorIs(t, err, authz.ErrDenied, "an empty list is nobody")
+}
+
+// feature: F38; evidence: P18, with its key the account asks for one user's token, for
+// the scopes of the kinds and for nobody else's.
+func TestDelegatedToken(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	var asked []map[string]any
+	tokens := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		parts := strings.Split(r.FormValue("assertion"), ".")
+		claims := map[string]any{}
+		if len(parts) == 3 {
+			b, _ := base64.RawURLEncoding.DecodeString(parts[1])
+			_ = json.Unmarshal(b, &claims)
+		}
+		asked = append(asked, claims)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"access_token":"token-of-ana","token_type":"Bearer","expires_in":3600}`))
+	}))
+	defer tokens.Close()
+	d := Delegation{Account: "robot@project.example", Allow: []string{ana}, TokenURL: tokens.URL + "/token"}
+	scheme, err := d.Scheme(ana, connectors.KindTask, connectors.KindContact)
+	require.NoError(t, err)
+	w := newWorldAs(t, googletest.Options{}, scheme, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	for _, k := range []connectors.Kind{connectors.KindTask, connectors.KindContact} {
+		_, err = w.conn.Changes(t.Context(), k, "", 10)
+		require.NoError(t, err)
+	}
+	require.NotEmpty(t, asked)
+	require.Equal(t, ana, asked[0]["sub"])
+	require.Equal(t, "robot@project.example", asked[0]["iss"])
+	require.Equal(t, "https://www.googleapis.com/auth/contacts https://www.googleapis.com/auth/tasks", asked[0]["scope"])
+}
+
+// feature: F11, a group of contacts is a folder for those who want one.
+func TestContactGroup(t *testing.T) {
+	w := newWorld(t, googletest.Options{}, OptContactGroup, "SAP Contacts")
+	_, err := w.conn.Changes(t.Context(), connectors.KindContact, "", 10)
+	require.ErrorIs(t, err, connectors.ErrInvalid, "there is no such group")
+	made := w.other("POST", "/v1/contactGroups", map[string]any{"contactGroup": map[string]any{"name": "SAP Contacts"}})["resourceName"].(string)
+	out := w.other("POST", "/v1/people:createContact?personFields=metadata", map[string]any{"names": []any{map[string]any{"familyName": "Other"}}})["resourceName"].(string)
+	r := connectors.NewRecord(connectors.KindContact)
+	r.Contact.FamilyName = "Ito"
+	ws, err := w.conn.Create(t.Context(), connectors.KindContact, []connectors.Draft{{Record: r, Key: "k"}})
+	require.NoError(t, err)
+	require.NoError(t, ws[0].Err)
+	cs, cursor := w.all(connectors.KindContact, "")
+	require.Len(t, cs, 1)
+	require.Equal(t, ws[0].ID, cs[0].ID)
+	require.Equal(t, "SAP Contacts", cs[0].Record.Folder())
+	ids, err := w.conn.List(t.Context(), connectors.KindContact, "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{ws[0].ID}, ids.IDs)
+	w.other("POST", "/v1/"+made+"/members:modify", map[string]any{"resourceNamesToAdd": []any{out}, "resourceNamesToRemove": []any{"people/" + ws[0].ID}})
+	cs, _ = w.all(connectors.KindContact, cursor)
+	require.Len(t, cs, 1, "who leaves the group is not gone")
+	require.Equal(t, out, "people/"+cs[0].ID)
 }
 
 // evidence: P26, each kind brings its own scope and no other: mails are in reach only

@@ -31,6 +31,10 @@ const OptCalendar = "calendar"
 // visits; absent: there are none.
 const OptVisits = "visits"
 
+// OptContactGroup is the endpoint's option for the name of a group of contacts: only
+// those in it are looked at, and new ones are put into it; absent: all contacts.
+const OptContactGroup = "contact-group"
+
 // OptTasks is the endpoint's option for the id of the list of tasks; absent: the
 // user's first one.
 const OptTasks = "tasks"
@@ -63,6 +67,7 @@ type driver struct {
 	zones    *zone.Book
 	mail     string // address of the mailbox
 	letters  *mailOptions
+	group    *group
 	tasks    string // address of the list of tasks
 }
 
@@ -72,7 +77,7 @@ func open(s connectors.Settings) (*driver, error) {
 	if s.URL == nil {
 		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
 	}
-	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}}
+	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}, group: &group{}}
 	id, list, visits := "primary", "@default", ""
 	for name, v := range s.Options {
 		switch name {
@@ -86,6 +91,11 @@ func open(s connectors.Settings) (*driver, error) {
 				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
 			}
 			visits = v
+		case OptContactGroup:
+			if v == "" || len(v) > 1024 {
+				return nil, fmt.Errorf("google: open: option %s: want the name of a group", name)
+			}
+			d.group.name = v
 		case OptTasks:
 			if v == "" || len(v) > 1024 || v == "." || v == ".." {
 				return nil, fmt.Errorf("google: open: option %s: want the id of a list", name)
@@ -103,7 +113,7 @@ func open(s connectors.Settings) (*driver, error) {
 			}
 			d.letters.days = n
 		default:
-			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptVisits, OptTasks, OptMailLabel, OptMailDays}, ", "))
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptVisits, OptContactGroup, OptTasks, OptMailLabel, OptMailDays}, ", "))
 		}
 	}
 	d.tasks = strings.TrimSuffix(s.At(connectors.KindTask).String(), "/") + "/lists/" + url.PathEscape(list)
@@ -136,7 +146,7 @@ type system interface {
 func (d *driver) system(c connectors.Call, k connectors.Kind) (system, error) {
 	switch k {
 	case connectors.KindContact:
-		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}}, nil
+		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}, d.group}, nil
 	case connectors.KindTask:
 		return tasks{service{hc: c.Client(), base: d.tasks}, time.Now}, nil
 	case connectors.KindMail:
