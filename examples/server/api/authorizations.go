@@ -203,7 +203,7 @@ func (a *api) assign(ctx context.Context, g authz.Grant, in *assignIn) (*changeO
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.once.do(onceKey{askedBy(ctx).who, "assign", in.Key}, body, func() (any, error) {
+	out, err := a.once.do(ctx, onceKey{askedBy(ctx).who, "assign", in.Key}, body, func() (any, error) {
 		got, err := e.Commit(ctx, edits, in.Body.Reason)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"sync"
@@ -45,7 +46,7 @@ func newOnce() once { return once{mu: &sync.Mutex{}, known: map[onceKey]*outcome
 
 // do makes a change unless it was made under the key before, and then answers the
 // same. The key with another body is refused. What failed may be tried again.
-func (o *once) do(key onceKey, body []byte, change func() (any, error)) (any, error) {
+func (o *once) do(ctx context.Context, key onceKey, body []byte, change func() (any, error)) (any, error) {
 	if key.key == "" {
 		return change()
 	}
@@ -66,7 +67,11 @@ func (o *once) do(key onceKey, body []byte, change func() (any, error)) (any, er
 		if before.body != sum {
 			return nil, problem(http.StatusUnprocessableEntity, "idempotency-key", "This Idempotency-Key came with another body before.", "Use a new key for a new change.")
 		}
-		<-before.done
+		select {
+		case <-before.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		if before.out != nil {
 			return before.out, nil
 		}

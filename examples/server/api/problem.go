@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -151,7 +152,7 @@ func describeProblems(doc *huma.OpenAPI) {
 	if theirs == nil {
 		return
 	}
-	ref := huma.SchemaFromType(doc.Components.Schemas, typeOf[Problem]())
+	ref := huma.SchemaFromType(doc.Components.Schemas, reflect.TypeFor[Problem]())
 	*theirs = *ref
 	delete(doc.Components.Schemas.Map(), "ErrorDetail")
 }

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 )
-
-func typeOf[T any]() reflect.Type { return reflect.TypeFor[T]() }
 
 // strict reads a body: one JSON value, no deeper than can be meant, in which no
 // key stands twice. Which keys there may be is the schema's to say.
