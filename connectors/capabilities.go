@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -44,6 +45,9 @@ type Capability struct {
 	Delete     bool
 	Tombstones bool // Changes reports what was deleted; otherwise only List and Get can tell
 	Batch      int  // how many records one Create, Update, Delete or Get takes; zero: 1
+
+	// Lag is how long Find may not see a record that was created; zero: not at all.
+	Lag time.Duration
 
 	// NoKey says that records carry no create key: Find finds nothing, and
 	// whoever loses the answer to a create has to look for the record by what

@@ -24,7 +24,7 @@ type Options struct {
 	Logger     *slog.Logger     // gets ids, codes and counts, never content; nil: nothing is logged
 	Progress   func(Event)      // called from the goroutine of the round; must not block; nil: none
 	SweepEvery time.Duration    // how often a side that reports no deletions is searched for them; zero: 24 hours
-	Settle     time.Duration    // how long a create whose answer was lost is looked for before it is sent again; zero: 10 seconds
+	Settle     time.Duration    // how long a create whose answer was lost is looked for before it is sent again, beside the lag of the system; zero: 10 seconds
 	PageSize   int              // changes asked for at once; zero: 500
 
 	// The brake: a round that would delete more records of a kind than

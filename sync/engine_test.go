@@ -87,12 +87,23 @@ func (w *world) quiet() Report {
 	for range 20 {
 		w.now = w.now.Add(25 * time.Hour) // everything that is due is tried
 		r, err := w.e.Sync(w.t.Context(), w.worker, w.p)
-		if err == nil && r.Writes() == 0 {
+		if err == nil && r.Writes() == 0 && !w.announced() {
 			return r
 		}
 	}
 	require.Fail(w.t, "twenty rounds and still writing")
 	return Report{}
+}
+
+// announced reports whether a create is waited for.
+func (w *world) announced() bool {
+	w.t.Helper()
+	st, err := w.states.Open(w.t.Context(), w.p.ID)
+	require.NoError(w.t, err)
+	open, err := st.Intents(w.t.Context())
+	require.NoError(w.t, err)
+	require.NoError(w.t, st.Close())
+	return len(open) > 0
 }
 
 func (w *world) issues() []Issue {

@@ -297,7 +297,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 		reused[key] = again
 		drafts = append(drafts, connectors.Draft{Record: r, Key: key})
 		announce.Begin = append(announce.Begin, Intent{Key: key, Kind: k.kind, Side: s, SourceID: src.ID, Rev: src.Rev,
-			Check: check(key, r, k.carried(s)), Made: made})
+			Check: check(key, r, k.carried(s))})
 		if l := w.u.link; l != nil { // its partner is gone: the new one takes the place
 			announce.Drop = append(announce.Drop, l.Number)
 			// So an earlier create that led to this link is over too. Kept open, it
@@ -320,9 +320,12 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	}
 	if k.e.o.Clock().Sub(made) > k.e.o.Settle/2 {
 		// Whoever takes over would soon stop waiting for a call that has not even
-		// left. It does not leave; the next round finds nothing and decides.
+		// left. It does not leave, and the next round decides.
 		var late Batch
-		for _, w := range ws {
+		for i, w := range ws {
+			if key := drafts[i].Key; !reused[key] {
+				late.End = append(late.End, key)
+			}
 			w.u.detail = "the announcement took too long to be stored"
 			k.raise(&late, w.u, CodeLater)
 		}
@@ -372,7 +375,7 @@ func (k *kindRound) create(ctx context.Context, s Side, all []work, retry func(*
 	if stop != nil {
 		return fmt.Errorf("create %s: %w", s, stop)
 	}
-	return k.settle(ctx, s, lost, spent, ws, drafts)
+	return k.settle(ctx, s, lost, spent, ws, drafts, announce.Begin)
 }
 
 // draft is what a record of the other side becomes on a side where it is new.
@@ -478,7 +481,7 @@ func (k *kindRound) key(source recordAt) (key string, again bool, err error) {
 // announced: it may become visible later. But a key that is spent, which the system
 // refused long after it was first sent and that no record carries, is that of a
 // record that was made and removed since: the next create takes another.
-func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map[string]bool, ws []work, drafts []connectors.Draft) error {
+func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map[string]bool, ws []work, drafts []connectors.Draft, announced []Intent) error {
 	if len(lost) == 0 {
 		return nil
 	}
@@ -486,6 +489,7 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map
 	if err != nil {
 		return fmt.Errorf("create %s: find: %w", s, err)
 	}
+	looked := k.e.o.Clock()
 	var b Batch
 	for i, w := range ws {
 		key := drafts[i].Key
@@ -500,6 +504,7 @@ func (k *kindRound) settle(ctx context.Context, s Side, lost []string, spent map
 			continue
 		}
 		if len(hits) == 0 {
+			b.Begin = append(b.Begin, missed(announced[i], looked))
 			k.raise(&b, w.u, CodeUnknown)
 			continue
 		}

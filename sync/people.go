@@ -267,16 +267,17 @@ func (k *kindRound) ensure(ctx context.Context, what, name string, r *connectors
 	if err != nil {
 		return "", err
 	}
-	now := k.e.o.Clock().UTC()
+	looked := k.e.o.Clock()
 	for _, in := range open {
-		if in.Key == key && now.Sub(in.Made) < k.e.o.Settle {
-			return "", &connectors.Error{Op: "create", Kind: r.Kind, Class: connectors.ErrUnavailable, Detail: "somebody whom it names is being created"}
+		var b Batch
+		if in.Key == key && !k.overdue(in, Left, looked, &b) {
+			return "", errors.Join(k.commit(ctx, b), &connectors.Error{Op: "create", Kind: r.Kind, Class: connectors.ErrUnavailable, Detail: "somebody whom it names is being created"})
 		}
 	}
 	if err := k.gate(ctx); err != nil {
 		return "", err
 	}
-	if err := k.st.Commit(ctx, Batch{Begin: []Intent{{Key: key, Kind: r.Kind, Side: theRule, Made: now}}}); err != nil {
+	if err := k.st.Commit(ctx, Batch{Begin: []Intent{{Key: key, Kind: r.Kind, Side: theRule}}}); err != nil {
 		return "", err
 	}
 	res, err := k.p.Left.Create(ctx, r.Kind, []connectors.Draft{{Record: r, Key: key}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 )
@@ -33,6 +34,7 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 			if err != nil {
 				return nil, fmt.Errorf("recover %s: %w", s, err)
 			}
+			looked := k.e.o.Clock()
 			var b Batch
 			for _, in := range chunk {
 				// The source is read again in any case: it may have changed or
@@ -42,10 +44,10 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 				hits := found[in.Key]
 				if len(hits) == 0 {
 					k.keys[in.Key] = source
-					if k.now.Sub(in.Made) < k.e.o.Settle {
-						k.waiting[source] = true // it may still be on its way
-					} else {
+					if k.overdue(in, s, looked, &b) {
 						k.unsettled[source] = in.Key
+					} else {
+						k.waiting[source] = true // it may still be on its way
 					}
 					continue
 				}
@@ -90,4 +92,28 @@ func (k *kindRound) recover(ctx context.Context) ([]recordAt, error) {
 		}
 	}
 	return again, nil
+}
+
+// overdue reports whether a create was looked for in vain for so long that it did
+// not happen. The wait counts from the first look that found nothing, which is kept:
+// the announcement may be far older than the end of the call, and what is made at
+// its end is not to be seen at once.
+func (k *kindRound) overdue(in Intent, s Side, looked time.Time, b *Batch) bool {
+	if in.Missed.IsZero() || looked.Before(in.Missed.Add(-time.Second)) { // or the clock was put back
+		b.Begin = append(b.Begin, missed(in, looked))
+		return false
+	}
+	return looked.Sub(in.Missed) >= k.patience(in.Kind, s)
+}
+
+// missed notes in an intent that it was looked for and not found.
+func missed(in Intent, looked time.Time) Intent {
+	in.Missed = looked.UTC().Truncate(time.Second).Add(time.Second) // not earlier than it was
+	return in
+}
+
+// patience is how long a create has to be looked for before it is sent again.
+func (k *kindRound) patience(kind connectors.Kind, s Side) time.Duration {
+	c, _ := k.p.conn(s).Capability(kind)
+	return k.e.o.Settle + c.Lag
 }

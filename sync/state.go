@@ -102,9 +102,9 @@ type Intent struct {
 	Kind     connectors.Kind
 	Side     Side // where the record is created
 	SourceID string
-	Rev      string // of the source
-	Check    uint16 // a 16-bit keyed check over the draft, to tell a copy that was edited from one that was not
-	Made     time.Time
+	Rev      string    // of the source
+	Check    uint16    // a 16-bit keyed check over the draft, to tell a copy that was edited from one that was not
+	Missed   time.Time // when it was first looked for and not found, to the second; zero: not yet
 }
 
 // Trouble is an issue as stored. Kind and ids identify it.

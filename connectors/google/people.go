@@ -15,8 +15,12 @@ import (
 	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
 )
 
+// propagation is how long a created contact may be missing in listings: "several
+// minutes", says the reference of people.connections.list.
+const propagation = 5 * time.Minute
+
 func personCapability() connectors.Capability {
-	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: 50, Fields: map[connectors.Field]connectors.Limit{}}
+	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: 50, Lag: propagation, Fields: map[connectors.Field]connectors.Limit{}}
 	for _, f := range connectors.Fields(connectors.KindContact) {
 		c.Fields[f] = connectors.Limit{}
 	}

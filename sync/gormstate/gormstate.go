@@ -173,7 +173,7 @@ func (s *Store) key(ctx context.Context, base string, id lksync.PairID) ([]byte,
 }
 
 // schemaVersion is what this release reads and writes.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // schema holds ids, revisions, dates, cursors, counters and flags, and one
 // column with a name that expires. A test knows the class of every column.
@@ -189,7 +189,7 @@ CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
 CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
 CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
 CREATE TABLE intent (
-	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, made INTEGER NOT NULL, proof INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, missed INTEGER NOT NULL, proof INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE issue (
 	number INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, left_id TEXT NOT NULL, right_id TEXT NOT NULL,
 	code TEXT NOT NULL, field TEXT NOT NULL, detail TEXT NOT NULL, name TEXT NOT NULL,
@@ -199,7 +199,7 @@ CREATE INDEX issue_right ON issue (kind, right_id);
 CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT NOT NULL DEFAULT '', swept INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, kind)) WITHOUT ROWID;
 CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
 CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-INSERT INTO meta VALUES ('schema', 4), ('epoch', 0);` + tally
+INSERT INTO meta VALUES ('schema', 5), ('epoch', 0);` + tally
 
 // tally keeps the number of links that are kept alike, those in the states Linked
 // and Conflicted. Counting them takes longer the more there are, and every round
@@ -239,6 +239,13 @@ const from3 = `
 ALTER TABLE link ADD COLUMN files TEXT NOT NULL DEFAULT '';
 UPDATE meta SET value = 4 WHERE name = 'schema';`
 
+// from4 brings one of the fourth form to the fifth. When an intent was made says
+// nothing of when it was looked for.
+const from4 = `
+ALTER TABLE intent RENAME COLUMN made TO missed;
+UPDATE intent SET missed = 0;
+UPDATE meta SET value = 5 WHERE name = 'schema';`
+
 type state struct {
 	*kept
 	idle   *idle
@@ -277,26 +284,13 @@ func (h *state) takeOver(ctx context.Context) error {
 		if err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'schema'").Scan(&version); err != nil {
 			return fmt.Errorf("%w: %w", lksync.ErrState, err)
 		}
-		if version == 1 {
-			if _, err := tx.ExecContext(ctx, from1); err != nil {
-				return err
-			}
-			version = 2
-		}
-		if version == 2 {
-			if _, err := tx.ExecContext(ctx, from2); err != nil {
-				return err
-			}
-			version = 3
-		}
-		if version == 3 {
-			if _, err := tx.ExecContext(ctx, from3); err != nil {
-				return err
-			}
-			version = 4
-		}
-		if version != schemaVersion {
+		if version < 1 || version > schemaVersion {
 			return fmt.Errorf("%w: schema %d, this release knows %d", lksync.ErrState, version, schemaVersion)
+		}
+		for _, step := range []string{from1, from2, from3, from4}[version-1:] {
+			if _, err := tx.ExecContext(ctx, step); err != nil {
+				return err
+			}
 		}
 		return tx.QueryRowContext(ctx, "UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value").Scan(&h.epoch)
 	})
@@ -480,11 +474,11 @@ func (h *state) Count(ctx context.Context, k connectors.Kind) (n int, err error)
 // Intents implements lksync.State.
 func (h *state) Intents(ctx context.Context) ([]lksync.Intent, error) {
 	return list(ctx, h.db, func(scan func(...any) error) (i lksync.Intent, err error) {
-		var made int64
-		err = scan(&i.Key, &i.Kind, &i.Side, &i.SourceID, &i.Rev, &made, &i.Check)
-		i.Made = when(made)
+		var missed int64
+		err = scan(&i.Key, &i.Kind, &i.Side, &i.SourceID, &i.Rev, &missed, &i.Check)
+		i.Missed = when(missed)
 		return i, err
-	}, "SELECT key, kind, side, source_id, rev, made, proof FROM intent ORDER BY key")
+	}, "SELECT key, kind, side, source_id, rev, missed, proof FROM intent ORDER BY key")
 }
 
 // Issues implements lksync.State.
@@ -511,7 +505,7 @@ const (
 		ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
 		right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
 		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files`
-	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, made, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
+	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, missed, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
 	endIntent   = "DELETE FROM intent WHERE key = ?"
 )
 
@@ -569,7 +563,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 		}
 		for _, i := range b.Begin {
 			if err := exec(beginIntent,
-				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Made), i.Check); err != nil {
+				i.Key, i.Kind, i.Side, i.SourceID, i.Rev, unix(i.Missed), i.Check); err != nil {
 				return err
 			}
 		}

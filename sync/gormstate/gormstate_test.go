@@ -92,7 +92,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	_, err = h.(*state).db.ExecContext(t.Context(), `DROP INDEX link_waiting; DROP TABLE self;
 		DROP TRIGGER link_came; DROP TRIGGER link_went; DROP TRIGGER link_turned; DROP TABLE tally;
 		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since; ALTER TABLE link DROP COLUMN files;
-		ALTER TABLE intent DROP COLUMN proof; UPDATE meta SET value = 1 WHERE name = 'schema'`)
+		ALTER TABLE intent DROP COLUMN proof; ALTER TABLE intent RENAME COLUMN missed TO made; UPDATE intent SET made = 1; UPDATE meta SET value = 1 WHERE name = 'schema'`)
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	for range 2 {
@@ -105,6 +105,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 		ins, err := h.Intents(t.Context())
 		require.NoError(t, err)
 		require.Len(t, ins, 1)
+		require.Zero(t, ins[0].Missed, "when it was made is not when it was looked for")
 		_, err = h.Key(t.Context())
 		require.NoError(t, err)
 		n, err := h.Count(t.Context(), l.Kind)
@@ -114,7 +115,7 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	}
 	h, err = s.Open(t.Context(), "a")
 	require.NoError(t, err)
-	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 5 WHERE name = 'schema'")
+	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE meta SET value = 6 WHERE name = 'schema'")
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	_, err = s.Open(t.Context(), "a")
@@ -260,7 +261,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
 		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date", "link.files": "ids and revisions",
 		"intent.proof": "keyed check of 16 bits", "self.name": "constant", "self.value": "id or key",
-		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.made": "date",
+		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.missed": "date",
 		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",
 		"issue.detail": "constant", "issue.name": "expiring name", "issue.first": "date", "issue.last": "date", "issue.next_try": "date", "issue.tries": "counter",
 		"position.side": "flag", "position.kind": "flag", "position.cursor": "cursor", "position.swept": "date",

@@ -18,8 +18,8 @@ var withBugs = flag.Bool("sim.bugs", false, "put the deliberate bugs of testdata
 
 // Each patch in testdata/bugs is a bug that somebody could write, or wrote: its
 // first line says why it is one. The simulator has to find it within 2,000 worlds,
-// and looks first at the world named by a line "found at: SEED"; or the test has to
-// that a line "named: TEST" names. It is built beside the sources, never into them.
+// and looks first at the world named by a line "found at: SEED"; or the test of
+// package sync, or "sim.TEST" of this one, has to that a line "named: TEST" names. It is built beside the sources, never into them.
 func TestBugsAreFound(t *testing.T) {
 	if !*withBugs {
 		t.Skip("run with -sim.bugs: a build for each")
@@ -84,7 +84,11 @@ func findBug(t *testing.T, patch string) {
 		return string(out) // it panics, or never ends
 	}
 	if m := named.FindSubmatch(text); m != nil {
-		found := run(build(".."), "..", "-test.run=^"+string(m[1])+"$")
+		dir, test := "..", string(m[1])
+		if rest, ok := strings.CutPrefix(test, "sim."); ok {
+			dir, test = ".", rest
+		}
+		found := run(build(dir), dir, "-test.run=^"+test+"$")
 		require.NotEmpty(t, found, "not found by %s", m[1])
 		t.Logf("found in %s: %s", time.Since(began).Round(time.Second), found)
 		return

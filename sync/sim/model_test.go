@@ -85,6 +85,11 @@ func capabilities(d dialect) connectors.Capabilities {
 			}
 		}
 		c.Kinds[k] = connectors.Capability{Fields: fs, Create: true, Update: true, Delete: true, Tombstones: d.tombstones, Batch: d.batch}
+		if lag := d.lag[k]; lag > time.Minute { // less is waited out by every engine, and no connector names it
+			cap := c.Kinds[k]
+			cap.Lag = lag
+			c.Kinds[k] = cap
+		}
 	}
 	return c
 }

@@ -56,6 +56,19 @@ func incidents() []incident {
 				w.advance(time.Second)
 			}
 		}},
+		{name: "a create lasts, and nothing is noted of its end", boxes: 1, play: func(w *world, r *rand.Rand) {
+			// A first wait that counted from the announcement was over before the call
+			// was; and what the call made was not to be seen yet.
+			for at := 1; at < 12; at++ {
+				w.create(r, w.crm, []connectors.Kind{kc, ka}[at%2], 0)
+				w.advance(time.Minute)
+				_, _ = w.round(0, []step{{op: opExact, tick: at, n: uint64(lastsLong)}})
+				for range 3 {
+					w.advance(28 * time.Second)
+					_, _ = w.round(0, nil)
+				}
+			}
+		}},
 		{name: "a copied item shares its original's key", boxes: 1, play: func(w *world, r *rand.Rand) {
 			t := w.create(r, w.crm, kc, 0)
 			sync(w, 0)

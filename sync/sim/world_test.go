@@ -249,15 +249,11 @@ func must(t testing.TB, err error) {
 
 // engine starts a process.
 func (w *world) engine() *lksync.Engine {
-	settle := 10 * time.Second
-	if slices.Contains(w.set.boxes, "google") {
-		settle = 3 * time.Minute
-	}
 	page := w.set.page
 	if page == 0 {
 		page = 7
 	}
-	return lksync.New(w.a.az, w.disk, &lksync.Options{Clock: func() time.Time { return w.now.Add(w.off) }, Rand: w.keys, Settle: settle, PageSize: page,
+	return lksync.New(w.a.az, w.disk, &lksync.Options{Clock: func() time.Time { return w.now.Add(w.off) }, Rand: w.keys, PageSize: page,
 		Logger: slog.New(slog.NewTextHandler(spy{w}, nil)), BrakeCount: 1000, BrakeChanges: 1000, Meetings: calendarTable{w.meetings, w}, SweepEvery: 12 * time.Hour,
 		Progress: func(e lksync.Event) { w.leaks("progress", string(e.Phase)) }})
 }
@@ -399,11 +395,12 @@ const (
 	arrivesLate
 	isRefused
 	isOvertaken
+	lastsLong // and the next call or commit is refused
 	exacts
 )
 
 func (x exact) String() string {
-	return [...]string{"dies before", "dies after", "loses the reply", "loses the request", "arrives late", "is refused", "is overtaken"}[x]
+	return [...]string{"dies before", "dies after", "loses the reply", "loses the request", "arrives late", "is refused", "is overtaken", "lasts long"}[x]
 }
 
 // exact does one thing at one moment; it returns the fault that is left to do.
@@ -433,6 +430,9 @@ func (w *world) exact(x exact, network bool, op string) (f fault) {
 		f.class = connectors.ErrThrottled
 	case isOvertaken:
 		w.takeover(op)
+	case lastsLong:
+		w.advance(22 * time.Minute)
+		w.mids = append(w.mids, step{op: opExact, tick: w.tick + 1, n: uint64(isRefused)})
 	}
 	if !network && f.class != nil {
 		f = fault{class: errDiskFull}
@@ -676,7 +676,7 @@ func (w *world) rest() {
 			if err != nil {
 				last = err
 			}
-			if err != nil || rep.Writes() > 0 {
+			if err != nil || rep.Writes() > 0 || w.announced(m) {
 				quiet = false
 			}
 		}
@@ -697,4 +697,17 @@ func (w *world) rest() {
 	if w.count.some[engineWrites] != writes {
 		w.violate("I8", "a round without news wrote and did not say so")
 	}
+}
+
+// announced reports whether a mailbox waits for a create whose outcome is not known.
+func (w *world) announced(m int) bool {
+	st, err := w.disk.m.Open(w.ctx, w.pairs[m].ID)
+	if err != nil {
+		panic(err)
+	}
+	open, err := st.Intents(w.ctx)
+	if err != nil {
+		panic(err)
+	}
+	return len(open) > 0
 }

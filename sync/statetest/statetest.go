@@ -68,10 +68,14 @@ func Run(t *testing.T, create func(t *testing.T) lksync.StateStore) {
 
 	t.Run("intents", func(t *testing.T) {
 		h := open(t, create(t), "p")
-		in := lksync.Intent{Key: "k1", Kind: kind, Side: lksync.Left, SourceID: "s", Rev: "r", Check: 65535, Made: at}
+		in := lksync.Intent{Key: "k1", Kind: kind, Side: lksync.Left, SourceID: "s", Rev: "r", Check: 65535}
 		require.NoError(t, h.Commit(t.Context(), lksync.Batch{Begin: []lksync.Intent{in}}))
-		require.NoError(t, h.Commit(t.Context(), lksync.Batch{Begin: []lksync.Intent{in}}), "announced again under the same key")
 		got, err := h.Intents(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []lksync.Intent{in}, got, "not looked for yet")
+		in.Missed = at
+		require.NoError(t, h.Commit(t.Context(), lksync.Batch{Begin: []lksync.Intent{in}}), "announced again under the same key")
+		got, err = h.Intents(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []lksync.Intent{in}, got)
 		require.NoError(t, h.Commit(t.Context(), lksync.Batch{End: []string{"k1", "unknown"}}))
