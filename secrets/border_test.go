@@ -70,7 +70,7 @@ var allowed = map[string]string{
 	// What is stored is sealed.
 	"secrets.Row": "sealed", "secrets.Record": "sealed", "secrets.Head": "names, dates and a MAC", "secrets.Version": "sealed", "secrets.Entry": "no Sealed",
 	"secrets.Tenant": "names and numbers", "secrets.Rewrap": "sealed", "secrets.At": "names", "secrets.Store.Load": "sealed", "secrets.Store.Save": "sealed",
-	"secrets.Store.List": "names", "secrets.Store.Scan": "sealed", "secrets.Store.Count": "names", "secrets.Store.Replace": "sealed", "secrets.Store.Touch": "names",
+	"secrets.Store.List": "names", "secrets.Store.Scan": "sealed", "secrets.Store.Count": "names", "secrets.Store.Replace": "sealed", "secrets.HeadMAC": "names and MACs", "secrets.Store.ReplaceMACs": "names and MACs", "secrets.Store.Touch": "names",
 	"secrets.Store.Tenants": "names", "secrets.Store.SaveTenant": "names", "secrets.Store.Erase": "names",
 	"secrets.Memory.Load": "sealed", "secrets.Memory.Save": "sealed", "secrets.Memory.List": "sealed",
 
@@ -407,7 +407,7 @@ var plain = map[string]string{
 	"Scheme": "not secret", "Recipe": "not secret", "Legacy": "not secret", "PutOptions": "not secret", "Options": "not secret", "ClientPolicy": "not secret", "MailPolicy": "not secret",
 	"Description": "what may be known", "VersionInfo": "what may be known", "Certificate": "digests", "Tombstone": "names", "Failure": "names", "Progress": "numbers", "job": "names",
 	"place": "names", "Ref": "a name", "handle": "names", "wire": "names", "wires": "functions only", "line": "functions only", "tokenKey": "names",
-	"Finding": "names", "Item": "the caller's own function", "exported": "names",
+	"Finding": "names", "HeadMAC": "names and MACs", "headRun": "names", "Item": "the caller's own function", "exported": "names",
 	"refusal": "a code of the standards", "lost": "an error", "said": "our own words", "imapNo": "two verdicts", "plainContext": "deadlines",
 }
 

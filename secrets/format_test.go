@@ -352,16 +352,11 @@ func writeVectors(t *testing.T, name string, v any) {
 
 // A stranger's decoder, in another language, from the description alone.
 func TestVectorsOpenInPython(t *testing.T) {
-	if err := exec.CommandContext(t.Context(), "python3", "-c", "import cryptography").Run(); err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
-			t.Fatal("python3 with cryptography is wanted: Debian package python3-cryptography")
-		}
-		t.Skip("LEFT OUT: python3 with cryptography (Debian package python3-cryptography)")
-	}
+	exe := python(t, "import cryptography")
 	b, err := os.ReadFile("testdata/decode.py")
 	require.NoError(t, err)
 	require.LessOrEqual(t, bytes.Count(b, []byte("\n")), 62, "sixty lines are enough")
-	out, err := exec.CommandContext(t.Context(), "python3", "testdata/decode.py", "testdata/keyring_v1.json").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), exe, "testdata/decode.py", "testdata/keyring_v1.json").CombinedOutput()
 	require.NoError(t, err, string(out))
 	want := ""
 	for _, v := range vectors[keyringVector](t, "keyring_v1.json") {
@@ -373,7 +368,26 @@ func TestVectorsOpenInPython(t *testing.T) {
 	file, err := os.ReadFile("testdata/keyring_v1.json")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(altered, bytes.Replace(file, []byte(`"revision": 1`), []byte(`"revision": 2`), 1), 0o600))
-	out, err = exec.CommandContext(t.Context(), "python3", "testdata/decode.py", altered).CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), exe, "testdata/decode.py", altered).CombinedOutput()
 	require.Error(t, err)
 	require.Contains(t, string(out), "MAC of the head")
+}
+
+// python returns a Python that can import one of several things: the one in the
+// path, or Debian's, for which .ci/deps installs them.
+func python(t *testing.T, any ...string) string {
+	t.Helper()
+	for _, exe := range []string{"python3", "/usr/bin/python3"} {
+		for _, try := range any {
+			if exec.CommandContext(t.Context(), exe, "-c", try).Run() == nil {
+				return exe
+			}
+		}
+	}
+	const wanted = "python3 with cryptography and Argon2id is wanted: Debian packages python3-cryptography and python3-argon2"
+	if os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
+		t.Fatal(wanted)
+	}
+	t.Skip("LEFT OUT: " + wanted)
+	return ""
 }

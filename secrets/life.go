@@ -161,7 +161,11 @@ func (s *Safe) adopt(ctx context.Context, tenant string) error {
 	if err != nil {
 		return err
 	}
-	t, err := s.tenantRow(tenant, k, nil)
+	hk, err := freshHeadKey(nil)
+	if err != nil {
+		return err
+	}
+	t, err := s.tenantRow(tenant, k, hk)
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,26 @@ func (m *Memory) Replace(ctx context.Context, tenant string, rs []Rewrap) ([]err
 	return out, nil
 }
 
+// ReplaceMACs implements Store.
+func (m *Memory) ReplaceMACs(ctx context.Context, tenant string, ms []HeadMAC) ([]error, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]error, len(ms))
+	for i, n := range ms {
+		h, ok := m.heads[n.Name]
+		if !ok || h.Tenant != tenant || !bytes.Equal(h.MAC, n.Old) {
+			out[i] = ErrConflict
+			continue
+		}
+		h.MAC = bytes.Clone(n.MAC)
+		m.heads[n.Name] = h
+	}
+	return out, nil
+}
+
 // Touch implements Store.
 func (m *Memory) Touch(ctx context.Context, tenant string, names []string, at time.Time) error {
 	if err := ctx.Err(); err != nil {

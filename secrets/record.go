@@ -96,10 +96,10 @@ func (s *Safe) headKey(ctx context.Context, name string, t Tenant) (*headKey, er
 		return nil, err
 	}
 	defer clear(plain)
-	if len(plain) != 32 {
-		return nil, ErrTampered
+	hk, err := parseHeadKey(t.HeadKey, plain)
+	if err != nil {
+		return nil, err
 	}
-	hk := newHeadKey(t.HeadKey, [32]byte(plain))
 	k.heads.Store(hk)
 	return hk, nil
 }

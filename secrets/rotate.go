@@ -2,7 +2,6 @@ package secrets
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,24 +28,35 @@ func everyTenant() authz.Resource {
 }
 
 // tenantRow seals the key of a tenant's heads under a tenant key, which the row
-// thereby names as the one that seals. Without a key of heads it makes one.
+// thereby names as the one that seals.
 func (s *Safe) tenantRow(tenant string, k *tenantKey, hk *headKey) (Tenant, error) {
-	var key [32]byte
-	defer clear(key[:])
-	if hk != nil {
-		key = *hk.key()
-	} else if _, err := rand.Read(key[:]); err != nil {
-		return Tenant{}, fmt.Errorf("secrets: tenant: %w", err)
-	}
-	sealed, err := seal(nil, k, s.atHead(tenant, k.version), key[:])
+	plain := hk.plain()
+	defer clear(plain)
+	sealed, err := seal(nil, k, s.atHead(tenant, k.version), plain)
 	return Tenant{Name: tenant, Generation: k.version, HeadKey: sealed}, err
+}
+
+// promote makes the tenant key that follows a generation the one that seals, with
+// a key of heads under it, and returns its version. It is ErrConflict unless the
+// tenant's row still has the generation, and so the key of heads that it had.
+func (s *Safe) promote(ctx context.Context, tenant string, generation uint32, hk *headKey) (uint32, error) {
+	k, err := s.keys.after(ctx, tenant, generation)
+	if err != nil {
+		return 0, err
+	}
+	row, err := s.tenantRow(tenant, k, hk)
+	if err != nil {
+		return 0, err
+	}
+	return row.Generation, s.store.SaveTenant(ctx, row, generation)
 }
 
 // RotateTenant makes a new version of a tenant's key, which seals from now on,
 // and returns its number. It needs a Grant of secrets.rotate on the tenant.
 // Nothing stops meanwhile, in no process: the key is in the key store before
 // the tenant's row names it, and every Put and use reads that row. What was
-// sealed before stays under the old key until Rewrap. Called again after a crash
+// sealed before stays under the old key until Rewrap; the key of the heads' MACs
+// stays what it is, RotateHeads makes that new. Called again after a crash
 // in the middle it goes on with the key that was made.
 func (s *Safe) RotateTenant(ctx context.Context, g authz.Grant, tenant authz.Resource) (uint32, error) {
 	name, err := tenantOf(tenant)
@@ -61,18 +71,11 @@ func (s *Safe) RotateTenant(ctx context.Context, g authz.Grant, tenant authz.Res
 	if err != nil || hk == nil {
 		return fail(orNotFound(err))
 	}
-	k, err := s.keys.after(ctx, name, r.Tenant.Generation)
+	version, err := s.promote(ctx, name, r.Tenant.Generation, hk)
 	if err != nil {
 		return fail(err)
 	}
-	row, err := s.tenantRow(name, k, hk)
-	if err != nil {
-		return fail(err)
-	}
-	if err := s.store.SaveTenant(ctx, row, r.Tenant.Generation); err != nil {
-		return fail(err)
-	}
-	return row.Generation, nil
+	return version, nil
 }
 
 // after returns the key that follows a generation, making it unless an earlier

@@ -316,8 +316,11 @@ func (s *Safe) entries(ctx context.Context, g authz.Grant, perm string, owner au
 					of = e.Tenant
 				}
 				if hk == nil || !hk.intact(s.deployment, e.Head) {
-					fail(fmt.Errorf("%s: %w", e.Name, ErrTampered))
-					return
+					// RotateHeads may have written one of the two since the other was read.
+					if e, hk, err = s.again(ctx, e); err != nil {
+						fail(fmt.Errorf("%s: %w", e.Name, err))
+						return
+					}
 				}
 				after = e.Name
 				if e.Kind != kindConsent && !yield(e, nil) {
@@ -329,6 +332,19 @@ func (s *Safe) entries(ctx context.Context, g authz.Grant, perm string, owner au
 			}
 		}
 	}
+}
+
+// again loads a head of a listing that is not under the key of heads that was
+// read beside it. It is ErrTampered if that is not for what happened in between.
+func (s *Safe) again(ctx context.Context, e Entry) (Entry, *headKey, error) {
+	r, hk, err := s.loadNamed(ctx, e.Tenant, e.Name, 0)
+	if err == nil && (r.Head.Name == "" || !hk.agrees(s.deployment, e.Head, r.Head)) {
+		err = ErrTampered
+	}
+	if err != nil {
+		return e, nil, err
+	}
+	return Entry{r.Head, r.Version.KeyVersion}, hk, nil
 }
 
 func describe(e Entry) Description {

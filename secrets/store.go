@@ -77,6 +77,13 @@ type Rewrap struct {
 	Body       []byte // nil: stays as it is
 }
 
+// HeadMAC is a new MAC for a head.
+type HeadMAC struct {
+	Name string
+	Old  []byte // as it was read
+	MAC  []byte
+}
+
 // At is a position between versions: after a number of a name, in the order of
 // names. The zero At is before all.
 type At struct {
@@ -115,6 +122,11 @@ type Store interface {
 	// place: nil once it is durable, ErrConflict if the stored wrap is not Old.
 	// The error is for what stopped all of them.
 	Replace(ctx context.Context, tenant string, rs []Rewrap) ([]error, error)
+	// ReplaceMACs puts new MACs in the place of those of a tenant's heads, leaves
+	// everything else of them as it is, and answers each in its place: nil once
+	// it is durable, ErrConflict if the stored MAC is not Old. The error is for
+	// what stopped all of them.
+	ReplaceMACs(ctx context.Context, tenant string, ms []HeadMAC) ([]error, error)
 	// Touch notes when secrets were last used. It never takes a time back.
 	Touch(ctx context.Context, tenant string, names []string, at time.Time) error
 	// Tenants returns up to limit rows whose names sort after the given one.

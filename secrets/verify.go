@@ -94,7 +94,7 @@ func (s *Safe) look(ctx context.Context, e Entry, recorded uint64) (Finding, err
 		return f, nil
 	case err != nil:
 		return f, err
-	case !hk.intact(s.deployment, e.Head) && r.Head.Revision == e.Revision:
+	case !hk.agrees(s.deployment, e.Head, r.Head):
 		f.Detail = "rows were altered"
 		return f, nil
 	}

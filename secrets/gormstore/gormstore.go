@@ -237,6 +237,26 @@ func (s *Store) Replace(ctx context.Context, tenant string, rs []secrets.Rewrap)
 	return out, nil
 }
 
+// ReplaceMACs implements secrets.Store in one transaction.
+func (s *Store) ReplaceMACs(ctx context.Context, tenant string, ms []secrets.HeadMAC) ([]error, error) {
+	out := make([]error, len(ms))
+	err := s.in(ctx, func(tx *gorm.DB) error {
+		for i, m := range ms {
+			switch err := one(tx.Exec("UPDATE secret_heads SET mac = ? WHERE name = ? AND tenant = ? AND mac = ?", bytesOf(m.MAC), m.Name, tenant, bytesOf(m.Old))); {
+			case errors.Is(err, secrets.ErrConflict):
+				out[i] = err
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("replace MACs", err)
+	}
+	return out, nil
+}
+
 // Touch implements secrets.Store.
 func (s *Store) Touch(ctx context.Context, tenant string, names []string, at time.Time) error {
 	for len(names) > 0 {

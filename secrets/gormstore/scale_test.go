@@ -29,6 +29,7 @@ import (
 // site is a Safe over files, as a process has it.
 type site struct {
 	*authztest.World
+	dir   string
 	safe  *secrets.Safe
 	store *gormstore.Store
 	keys  *local.Keyring
@@ -42,7 +43,7 @@ func openSite(t *testing.T, dir string) *site {
 	require.NoError(t, err)
 	g, err := sqlite.Gorm(db)
 	require.NoError(t, err)
-	s := &site{db: db, World: authztest.New(t, "allow user:idp/admin role:tenant-admin tenants", "allow service:conn role:connection tenants", "allow service:custodian role:custodian tenants")}
+	s := &site{dir: dir, db: db, World: authztest.New(t, "allow user:idp/admin role:tenant-admin tenants", "allow service:conn role:connection tenants", "allow service:custodian role:custodian tenants")}
 	s.store, err = gormstore.New(t.Context(), g)
 	require.NoError(t, err)
 	s.keys, _, err = local.OpenOrCreate(filepath.Join(dir, "keyring"), nil)
@@ -120,14 +121,15 @@ func (s *site) use(t *testing.T, refs []secrets.Ref, stop <-chan struct{}, used 
 	}
 }
 
-func howMany(t *testing.T) int {
+// howMany secrets a rotation is tested with.
+func howMany(otherwise int) int {
 	if n, err := strconv.Atoi(os.Getenv("LOCKKEEPER_ROTATE")); err == nil {
 		return n
 	}
 	if testing.Short() || raceEnabled {
 		return 3_000
 	}
-	return 100_000
+	return otherwise
 }
 
 // A tenant's key is made new and all its secrets are brought under it while
@@ -135,35 +137,112 @@ func howMany(t *testing.T) int {
 //
 // evidence: P29
 func TestRotationUnderUse(t *testing.T) {
-	dir := os.Getenv("LOCKKEEPER_ROTATE_CHILD")
-	if dir != "" {
-		rewrapUntilKilled(t, dir)
+	owner := authztest.Resource(t, "tenants/acme")
+	rewrap := func(s *site, o *secrets.JobOptions) (secrets.Progress, error) {
+		return s.safe.Rewrap(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner, o)
+	}
+	if dir := os.Getenv("LOCKKEEPER_ROTATE_CHILD"); dir != "" {
+		untilKilled(t, openSite(t, dir), rewrap)
 		return
 	}
-	n := howMany(t)
-	dir = t.TempDir()
-	s := openSite(t, dir)
+	n := howMany(100_000)
+	s := openSite(t, t.TempDir())
 	defer s.close()
-	began := time.Now()
 	refs := s.fill(t, n)
-	t.Logf("%d secrets put in %v", n, time.Since(began).Round(time.Millisecond))
-
-	stop := make(chan struct{})
-	var used atomic.Int64
-	var wg sync.WaitGroup
-	errs := make([]error, 4)
-	for i := range errs {
-		wg.Go(func() { errs[i] = s.use(t, refs, stop, &used) })
-	}
-	owner := authztest.Resource(t, "tenants/acme")
+	use := s.users(t, refs)
 	generation, err := s.safe.RotateTenant(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, generation)
+	killedChild(t, s.dir)
+	left, err := s.store.Count(t.Context(), "acme", generation)
+	require.NoError(t, err)
+	require.Positive(t, left)
+	require.Less(t, left, n)
+	t.Logf("killed with %d of %d left", left, n)
+	resumed(t, s, n, rewrap)
+	require.NoError(t, s.safe.RetireTenantKeys(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner))
+	use.end(t)
+	left, err = s.store.Count(t.Context(), "acme", generation)
+	require.NoError(t, err)
+	require.Zero(t, left, "rows under the old key")
+	ks, err := s.keys.Keys(t.Context(), "acme")
+	require.NoError(t, err)
+	require.Len(t, ks, 1)
+}
 
-	// Another process does the work and is killed when it has done a part.
+// The key of the heads is made new, the same way.
+//
+// evidence: P29
+func TestRotationOfTheHeadsKeyUnderUse(t *testing.T) {
+	owner := authztest.Resource(t, "tenants/acme")
+	rotate := func(s *site, o *secrets.JobOptions) (secrets.Progress, error) {
+		return s.safe.RotateHeads(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner, o)
+	}
+	if dir := os.Getenv("LOCKKEEPER_ROTATE_CHILD"); dir != "" {
+		untilKilled(t, openSite(t, dir), rotate)
+		return
+	}
+	n := howMany(10_000)
+	s := openSite(t, t.TempDir())
+	defer s.close()
+	refs := s.fill(t, n)
+	was, err := s.store.Load(t.Context(), "acme", refs[0].String(), 0)
+	require.NoError(t, err)
+	use := s.users(t, refs)
+	killedChild(t, s.dir)
+	between, err := s.store.Load(t.Context(), "acme", refs[0].String(), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, between.Tenant.Generation, "it has begun, and not ended")
+	done := resumed(t, s, n, rotate)
+	require.Positive(t, done, "what the one that was killed did counts")
+	require.Less(t, done, n)
+	use.end(t)
+	is, err := s.store.Load(t.Context(), "acme", refs[0].String(), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, is.Tenant.Generation)
+	require.Equal(t, between.Head, is.Head, "a head that was done is not done again")
+	errs, err := s.store.ReplaceMACs(t.Context(), "acme", []secrets.HeadMAC{{Name: refs[0].String(), Old: is.Head.MAC, MAC: was.Head.MAC}})
+	require.NoError(t, errors.Join(err, errs[0]))
+	h, err := s.safe.Handle(s.grant(t, "service:conn", "secrets.use", refs[0].String()), refs[0])
+	require.NoError(t, err)
+	_, err = h.HTTPClient(t.Context(), secrets.ClientPolicy{Origin: "https://crm.example"})
+	require.ErrorIs(t, err, secrets.ErrTampered, "the old key is over")
+}
+
+// users are four who use secrets until the end.
+type users struct {
+	stop chan struct{}
+	wg   sync.WaitGroup
+	used atomic.Int64
+	errs [4]error
+}
+
+func (s *site) users(t *testing.T, refs []secrets.Ref) *users {
+	u := &users{stop: make(chan struct{})}
+	for i := range u.errs {
+		u.wg.Go(func() { u.errs[i] = s.use(t, refs, u.stop, &u.used) })
+	}
+	return u
+}
+
+// end lets them go on for a while, and requires that no use failed.
+func (u *users) end(t *testing.T) {
+	t.Helper()
+	before := u.used.Load()
+	require.Eventually(t, func() bool { return u.used.Load() > before+100 }, time.Minute, time.Millisecond)
+	close(u.stop)
+	u.wg.Wait()
+	require.NoError(t, errors.Join(u.errs[:]...))
+	t.Logf("%d uses meanwhile, none failed", u.used.Load())
+}
+
+// killedChild runs this test in another process, which does the job, and kills
+// it when it has done a part.
+func killedChild(t *testing.T, dir string) {
+	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestRotationUnderUse$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "LOCKKEEPER_ROTATE_CHILD="+dir)
 	out := &lines{want: "DONE SOME", seen: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -177,16 +256,26 @@ func TestRotationUnderUse(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("the child ended: %v: %s", err, out)
 	}
-	left, err := s.store.Count(t.Context(), "acme", generation)
-	require.NoError(t, err)
-	require.Positive(t, left)
-	require.Less(t, left, n)
-	t.Logf("killed with %d of %d left", left, n)
+}
 
-	shown := 0
-	began = time.Now()
-	p, err := s.safe.Rewrap(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner, &secrets.JobOptions{Progress: func(p secrets.Progress) {
-		if shown++; shown%20 == 1 {
+// untilKilled is the other process.
+func untilKilled(t *testing.T, s *site, job func(*site, *secrets.JobOptions) (secrets.Progress, error)) {
+	_, err := job(s, &secrets.JobOptions{Batch: 200, Progress: func(p secrets.Progress) {
+		if p.Done >= p.Total/3 {
+			fmt.Println("DONE SOME")
+			select {} // until the kill: whatever is under way now was not told
+		}
+	}})
+	t.Fatalf("it was not killed: %v", err)
+}
+
+// resumed runs a job to its end, and returns how much was done before.
+func resumed(t *testing.T, s *site, n int, job func(*site, *secrets.JobOptions) (secrets.Progress, error)) int {
+	t.Helper()
+	var told []secrets.Progress
+	began := time.Now()
+	p, err := job(s, &secrets.JobOptions{Progress: func(p secrets.Progress) {
+		if told = append(told, p); len(told)%20 == 1 {
 			t.Log(p)
 		}
 	}})
@@ -194,34 +283,9 @@ func TestRotationUnderUse(t *testing.T) {
 	require.Equal(t, n, p.Done)
 	require.Equal(t, n, p.Total)
 	require.Zero(t, p.Failed)
-	require.Greater(t, shown, 1)
+	require.Greater(t, len(told), 1)
 	t.Logf("%v, in %v", p, time.Since(began).Round(time.Millisecond))
-	require.NoError(t, s.safe.RetireTenantKeys(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner))
-	before := used.Load()
-	require.Eventually(t, func() bool { return used.Load() > before+100 }, time.Minute, time.Millisecond)
-	close(stop)
-	wg.Wait()
-	require.NoError(t, errors.Join(errs...))
-	left, err = s.store.Count(t.Context(), "acme", generation)
-	require.NoError(t, err)
-	require.Zero(t, left, "rows under the old key")
-	ks, err := s.keys.Keys(t.Context(), "acme")
-	require.NoError(t, err)
-	require.Len(t, ks, 1)
-	t.Logf("%d uses meanwhile, none failed", used.Load())
-}
-
-// rewrapUntilKilled is the other process.
-func rewrapUntilKilled(t *testing.T, dir string) {
-	s := openSite(t, dir)
-	owner := authztest.Resource(t, "tenants/acme")
-	_, err := s.safe.Rewrap(t.Context(), s.grant(t, "service:custodian", "secrets.rotate", "tenants/acme"), owner, &secrets.JobOptions{Batch: 200, Progress: func(p secrets.Progress) {
-		if p.Done >= p.Total/3 {
-			fmt.Println("DONE SOME")
-			select {} // until the kill: whatever is under way now was not told
-		}
-	}})
-	t.Fatalf("it was not killed: %v", err)
+	return told[0].Done
 }
 
 // lines is output in which something is awaited.

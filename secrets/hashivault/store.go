@@ -591,6 +591,43 @@ func (s *Store) replace(ctx context.Context, tenant, name string, rs []secrets.R
 	return s.drop(ctx, name, old)
 }
 
+// ReplaceMACs implements secrets.Store, with a write for each secret.
+func (s *Store) ReplaceMACs(ctx context.Context, tenant string, ms []secrets.HeadMAC) ([]error, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, failed("replace MACs", err)
+	}
+	if err := s.c.verify(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]error, len(ms))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(abreast)
+	for i, m := range ms {
+		g.Go(func() error {
+			return s.tries(gctx, "replace MACs", func() error {
+				out[i] = secrets.ErrConflict
+				d, version, err := s.settled(gctx, m.Name)
+				if errors.Is(err, errLongName) {
+					return nil
+				}
+				if err != nil || d.Now == nil || d.Now.Head.Tenant != tenant || !bytes.Equal(d.Now.Head.MAC, m.Old) {
+					return err
+				}
+				d.Now.Head.MAC = m.MAC
+				if _, err := s.write(gctx, d, version); err != nil {
+					return err
+				}
+				out[i] = nil
+				return nil
+			})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // Touch implements secrets.Store, with a write for each secret.
 func (s *Store) Touch(ctx context.Context, tenant string, names []string, at time.Time) error {
 	if err := ctx.Err(); err != nil {

@@ -86,6 +86,10 @@ func RunStore(t *testing.T, newStore func(t *testing.T) secrets.Store) {
 		require.NoError(t, err)
 		require.Len(t, errs, 1)
 		require.ErrorIs(t, errs[0], secrets.ErrConflict)
+		errs, err = s.ReplaceMACs(t.Context(), storeTenant, []secrets.HeadMAC{{Name: storeName, MAC: []byte{1}}})
+		require.NoError(t, err)
+		require.Len(t, errs, 1)
+		require.ErrorIs(t, errs[0], secrets.ErrConflict)
 		require.NoError(t, s.Touch(t.Context(), storeTenant, []string{storeName}, storeTime(3)))
 		require.NoError(t, s.Touch(t.Context(), storeTenant, nil, storeTime(3)))
 		require.Equal(t, secrets.Record{}, load(t, s, storeName, 0), "none of it left anything")
@@ -269,6 +273,44 @@ func RunStore(t *testing.T, newStore func(t *testing.T) secrets.Store) {
 		require.NoError(t, err)
 		require.Empty(t, errs)
 		require.Equal(t, head(storeName, 3), load(t, s, storeName, 0).Head, "heads are not touched")
+	})
+	t.Run("replaces the MAC that was read, and nothing else", func(t *testing.T) {
+		s := fresh(t)
+		names := []string{storeName, storeName + "2", storeName + "3"}
+		for _, n := range names {
+			put(t, s, n, 1)
+		}
+		require.NoError(t, s.Touch(t.Context(), storeTenant, names[:1], storeTime(5)))
+		gone := head(names[2], 2)
+		gone.Current, gone.Oldest, gone.Revoked = 1, 2, true
+		require.NoError(t, s.Save(t.Context(), gone, nil, 1))
+		old := head(storeName, 1).MAC
+		fresh := []byte("new")
+		errs, err := s.ReplaceMACs(t.Context(), storeTenant, []secrets.HeadMAC{{Name: names[0], Old: old, MAC: fresh}, {Name: names[1], Old: []byte("not this"), MAC: []byte("x")},
+			{Name: "tenants/acme/secrets/none", Old: old, MAC: []byte("x")}, {Name: names[2], Old: gone.MAC, MAC: fresh}})
+		require.NoError(t, err)
+		require.Len(t, errs, 4)
+		require.NoError(t, errs[0])
+		require.ErrorIs(t, errs[1], secrets.ErrConflict)
+		require.ErrorIs(t, errs[2], secrets.ErrConflict)
+		require.NoError(t, errs[3], "of a secret that was revoked too")
+		clear(fresh)
+		want := secrets.Record{Tenant: tenantRow(storeTenant, 1), Head: head(storeName, 1), Version: *version(storeName, 1), Newest: 1}
+		want.Head.MAC, want.Head.LastUse = []byte("new"), storeTime(5)
+		require.Equal(t, want, load(t, s, storeName, 0))
+		require.Equal(t, head(names[1], 1), load(t, s, names[1], 0).Head)
+		gone.MAC = []byte("new")
+		require.Equal(t, gone, load(t, s, names[2], 0).Head)
+		errs, err = s.ReplaceMACs(t.Context(), "beta", []secrets.HeadMAC{{Name: names[1], Old: old, MAC: []byte("theirs")}})
+		require.NoError(t, err)
+		require.ErrorIs(t, errs[0], secrets.ErrConflict, "another tenant's")
+		errs, err = s.ReplaceMACs(t.Context(), storeTenant, nil)
+		require.NoError(t, err)
+		require.Empty(t, errs)
+		put(t, s, storeName, 2) // the revision is what it was
+		h := head(storeName, 2)
+		h.LastUse = storeTime(5)
+		require.Equal(t, h, load(t, s, storeName, 0).Head)
 	})
 	t.Run("notes the last use and never takes it back", func(t *testing.T) {
 		s := fresh(t)

@@ -1,8 +1,8 @@
 """Decodes the keyring files that FORMAT.md describes, of both formats.
 
 Prints, for each file of the test vectors, every tenant's keys with the version of
-the root key that each is under. Wants Debian's python3-cryptography; files with a
-passphrase want one that has Argon2id (44 or later).
+the root key that each is under. Wants Debian's python3-cryptography, and for files
+with a passphrase python3-argon2 or a cryptography that has Argon2id (44 or later).
 """
 import base64, hashlib, hmac, json, struct, sys
 from decode import expand, fields, gcm
@@ -15,9 +15,13 @@ def b64(s):
 
 
 def passkey(kdf, passphrase):
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-    return Argon2id(salt=b64(kdf["salt"]), length=32, iterations=kdf["time"], lanes=kdf["threads"],
-                    memory_cost=kdf["memory_kib"]).derive(passphrase.encode())
+    salt, time, memory, lanes = b64(kdf["salt"]), kdf["time"], kdf["memory_kib"], kdf["threads"]
+    try:
+        from argon2.low_level import Type, hash_secret_raw
+        return hash_secret_raw(passphrase.encode(), salt, time, memory, lanes, 32, Type.ID)
+    except ImportError:
+        from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+        return Argon2id(salt=salt, length=32, iterations=time, lanes=lanes, memory_cost=memory).derive(passphrase.encode())
 
 
 def roots(text, passphrase):
