@@ -196,8 +196,8 @@ func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) 
 	es := b.holdings[from : from+r.length()]
 	if len(es) <= longRun {
 		for i := range es {
-			e := &es[i]
-			if e.level < at.known && at.at[e.level] == e.node && ix.weigh(c, n, b, from+i, q, f) {
+			e := es[i].load()
+			if e.level() < at.known && at.at[e.level()] == e.node() && ix.weigh(c, n, b, from+i, e, q, f) {
 				break
 			}
 		}
@@ -206,16 +206,16 @@ func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) 
 	for level := range at.known {
 		node := at.at[level]
 		i, _ := slices.BinarySearchFunc(es, node, func(e holding, n uint32) int {
-			if e.node < n {
+			if e.node() < n {
 				return -1
 			}
-			if e.node > n {
+			if e.node() > n {
 				return 1
 			}
 			return 0
 		})
-		for ; i < len(es) && es[i].node == node; i++ {
-			if ix.weigh(c, n, b, from+i, q, f) {
+		for ; i < len(es) && es[i].node() == node; i++ {
+			if ix.weigh(c, n, b, from+i, es[i], q, f) {
 				return r
 			}
 		}
@@ -225,12 +225,11 @@ func (ix *index) scan(c *catalogue, n uint32, at *place, q *question, f *found) 
 
 // weigh takes an entry on the path into account and reports whether it settles
 // the question, as a deny does.
-func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, q *question, f *found) bool {
-	e := &b.holdings[i]
-	if !c.carries(e.role, q.bit) || e.flags&^isDeny != 0 && !ix.counts(*e, b.asides[i].detail, q) {
+func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, e holding, q *question, f *found) bool {
+	if !c.carries(e.role(), q.bit) || e.flags()&^isDeny != 0 && !ix.counts(e, b.asides[i].detail, q) {
 		return false
 	}
-	if e.flags&isDeny != 0 {
+	if e.flags()&isDeny != 0 {
 		*f = found{DeniedBy, n, b, i}
 		return true
 	}
@@ -242,20 +241,20 @@ func (ix *index) weigh(c *catalogue, n uint32, b *block, i int, q *question, f *
 
 // counts says whether an entry counts at this time and in this context.
 func (ix *index) counts(e holding, d *detail, q *question) bool {
-	if e.flags&isPending != 0 {
+	if e.flags()&(isPending|isGone) != 0 {
 		return false
 	}
 	if q.now.IsZero() {
 		q.now = ix.now()
 	}
-	if e.flags&isBounded != 0 && !active(d.from, d.until, q.now) {
+	if e.flags()&isBounded != 0 && !active(d.from, d.until, q.now) {
 		return false
 	}
-	if e.flags&isConditional == 0 {
+	if e.flags()&isConditional == 0 {
 		return true
 	}
 	effect := Allow
-	if e.flags&isDeny != 0 {
+	if e.flags()&isDeny != 0 {
 		effect = Deny
 	}
 	return d.when.counts(effect, q.context, q.now)
@@ -310,10 +309,10 @@ func (ix *index) spell(f found, path string, d *Decision) {
 	if f.holder == 0 {
 		return
 	}
-	e := &f.b.holdings[f.i]
+	e := f.b.holdings[f.i].load()
 	d.Through, d.Authorization = Principal{ix.principals.at(f.holder).name}, f.b.asides[f.i].id
-	d.Role = Role{ix.catalogue.Load().roleName(e.role)}
-	d.On = Resource{prefix(path, int(e.level))}
+	d.Role = Role{ix.catalogue.Load().roleName(e.role())}
+	d.On = Resource{prefix(path, int(e.level()))}
 }
 
 // prefix returns the first level+1 segments of a path.
@@ -341,8 +340,9 @@ func (ix *index) holdsIn(p Principal, role string, e Effect, r Resource, in Cont
 	q := question{context: in}
 	match := func(holder *holder) bool {
 		v := ix.runOf(holder)
-		for i, x := range v.holdings {
-			if x.role == n && (x.flags&isDeny != 0) == (e == Deny) && x.level < at.known && at.at[x.level] == x.node &&
+		for i := range v.holdings {
+			x := v.at(i)
+			if x.role() == n && (x.flags()&isDeny != 0) == (e == Deny) && x.level() < at.known && at.at[x.level()] == x.node() &&
 				ix.counts(x, v.asides[i].detail, &q) {
 				return true
 			}
@@ -369,27 +369,35 @@ func (ix *index) runOf(p *holder) view {
 	return b.view(r)
 }
 
-// heldBy returns what stands under a principal's own name, not its teams'.
+// heldBy returns what stands under a principal's own name, not its teams', at one
+// revision.
 func (ix *index) heldBy(p Principal) []Authorization {
 	who := ix.find(p.name)
 	if who == nil {
 		return nil
 	}
-	v := ix.runOf(who)
-	out := make([]Authorization, len(v.holdings))
-	for i := range out {
-		out[i] = ix.whole(who, v, i)
+	part := ix.partOf(who.number)
+	for {
+		turn, _ := ix.begin(part)
+		v := ix.runOf(who)
+		out := make([]Authorization, 0, len(v.holdings))
+		for i := range v.holdings {
+			if e := v.at(i); !e.gone() {
+				out = append(out, ix.whole(who, v, i, e))
+			}
+		}
+		if part.end(turn) {
+			return out
+		}
 	}
-	return out
 }
 
 // whole puts an Authorization together again.
-func (ix *index) whole(who *holder, v view, i int) Authorization {
-	e := v.holdings[i]
+func (ix *index) whole(who *holder, v view, i int, e holding) Authorization {
 	d := v.asides[i].detail
-	x := Authorization{ID: v.asides[i].id, Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role)}, Resource: Resource{ix.tree.path(e.node)}, Effect: Allow,
+	x := Authorization{ID: v.asides[i].id, Principal: Principal{who.name}, Role: Role{ix.cat().roleName(e.role())}, Resource: Resource{ix.tree.path(e.node())}, Effect: Allow,
 		From: d.from, Until: d.until, GrantedBy: d.grantedBy, Reason: d.reason, Condition: d.condition, Pending: d.pending, ApprovedBy: d.approvedBy}
-	if e.flags&isDeny != 0 {
+	if e.flags()&isDeny != 0 {
 		x.Effect = Deny
 	}
 	return x
@@ -416,9 +424,22 @@ func (ix *index) get(id uuid.UUID) (Authorization, bool) {
 	if n == 0 {
 		return Authorization{}, false
 	}
-	who := ix.principals.at(ix.auths[n].principal)
-	v := ix.runOf(who)
-	return ix.whole(who, v, v.of(id)), true
+	return ix.numbered(n), true
+}
+
+// numbered returns an Authorization by its number. Under mu.
+func (ix *index) numbered(n uint32) Authorization {
+	who, v, i := ix.standing(n)
+	return ix.whole(who, v, i, v.holdings[i])
+}
+
+// standing returns where an Authorization stands, by its number, -1 if that is no
+// one's. Under mu.
+func (ix *index) standing(n uint32) (who *holder, in view, i int) {
+	a := &ix.auths[n]
+	who = ix.principals.at(a.principal)
+	in = ix.runOf(who)
+	return who, in, in.of(n, a.node)
 }
 
 // has says whether an id is in use.
@@ -439,11 +460,8 @@ func (ix *index) numberBy(hash uint64, id uuid.UUID) uint32 {
 		if n == 0 {
 			return 0
 		}
-		v := ix.runOf(ix.principals.at(ix.auths[n].principal))
-		for i := range v.asides {
-			if a := &v.asides[i]; a.auth == n && a.id == id {
-				return n
-			}
+		if _, v, i := ix.standing(n); i >= 0 && v.asides[i].id == id {
+			return n
 		}
 	}
 }
@@ -459,7 +477,7 @@ func (ix *index) each() iter.Seq[Authorization] {
 			who := ix.principals.at(n)
 			v := ix.runOf(who)
 			for i := range v.holdings {
-				if !yield(ix.whole(who, v, i)) {
+				if e := v.at(i); !e.gone() && !yield(ix.whole(who, v, i, e)) {
 					return
 				}
 			}

@@ -125,7 +125,7 @@ func (o *overlay) decideIn(p Principal, bit int, r Resource, in Context) Decisio
 	q := question{bit: bit, context: in}
 	for _, holder := range append([]Principal{p}, o.teamsOf(p)...) {
 		for _, x := range o.heldBy(holder) {
-			if set := o.catalogue.sets[x.Role.name]; set == nil || !set.has(bit) || !x.Resource.Contains(r) || !o.counts(flagged(&x), o.detailOf(&x), &q) {
+			if set := o.catalogue.sets[x.Role.name]; set == nil || !set.has(bit) || !x.Resource.Contains(r) || !o.counts(newHolding(0, 0, 0, flagged(&x)), o.detailOf(&x), &q) {
 				continue
 			}
 			code := AllowedBy

@@ -32,8 +32,9 @@ type prepared struct {
 }
 
 type preparedRun struct {
-	p *holder
-	r run
+	p    *holder
+	r    run
+	gone *holding // in the run before, to be marked so
 }
 
 type preparedTeams struct {
@@ -53,7 +54,9 @@ func (ix *index) apply(c Change) *index {
 		ix.defined = c.apply(Assignments{Roles: ix.defined}).Roles
 		todo.catalogue = ix.cat().after(ix.defined)
 	}
-	ix.join(&todo, c.Leave, c.Join)
+	if len(c.Leave)+len(c.Join) > 0 {
+		ix.join(&todo, c.Leave, c.Join)
+	}
 	ix.assign(&todo, c.Remove, c.Add)
 
 	concerned := ix.parts[:]
@@ -73,6 +76,9 @@ func (ix *index) apply(c Change) *index {
 		ix.slab.mark(t.p.number, t.all != nil)
 	}
 	for i, r := range todo.runs {
+		if r.gone != nil {
+			r.gone.strike()
+		}
 		todo.runs[i].r = ix.slab.publish(r.p, r.r)
 	}
 	ix.rev.Store(c.Revision)
@@ -117,15 +123,15 @@ func (ix *index) fits(c Change) error {
 			p = new(holder)
 		}
 		v := ix.runOf(p)
-		if n += len(v.holdings); n <= maxRun {
+		if n += v.living(); n <= maxRun {
 			continue
 		}
 		gone := map[uuid.UUID]bool{}
 		for i := range c.Remove {
 			gone[c.Remove[i].ID] = true
 		}
-		for i := range v.asides {
-			if gone[v.asides[i].id] {
+		for i, e := range v.holdings {
+			if !e.gone() && gone[v.asides[i].id] {
 				n--
 			}
 		}
@@ -184,16 +190,18 @@ func (ix *index) assign(todo *prepared, remove, add []Authorization) {
 func (ix *index) assignOne(todo *prepared, remove, add []Authorization) {
 	if len(remove) == 1 {
 		x := &remove[0]
-		l := ix.lookAgain(x)
-		p := ix.knowBy(l.who, x.Principal.name)
-		todo.runs = append(todo.runs, preparedRun{p, ix.slab.prepare(p, 0, func(to, from view) view {
-			i := from.of(x.ID)
-			if i < 0 {
-				return to.append(from)
-			}
-			ix.delist(from.asides[i].auth, l.id)
-			return to.append(from.part(0, i)).append(from.part(i+1, len(from.holdings)))
-		})})
+		id := ix.lookAgain(x)
+		n := ix.numberBy(id, x.ID)
+		if n == 0 {
+			return
+		}
+		p, _, i := ix.standing(n)
+		gone, r := ix.slab.strike(p, i)
+		if gone == nil {
+			r = ix.slab.prepare(p, 0, func(v view) view { return v.remove(v.of(n, ix.auths[n].node)) })
+		}
+		ix.delist(n, id)
+		todo.runs = append(todo.runs, preparedRun{p, r, gone})
 		return
 	}
 	x := &add[0]
@@ -202,11 +210,11 @@ func (ix *index) assignOne(todo *prepared, remove, add []Authorization) {
 	e, a := ix.give(todo.catalogue, p, x, l.on, l.id)
 	b, r, i := ix.slab.spare(p)
 	if b == nil {
-		r = ix.slab.prepare(p, 1, func(to, from view) view { return to.append(from).insert(e, a) })
+		r = ix.slab.prepare(p, 1, func(v view) view { return v.insert(e, a) })
 	} else {
 		b.holdings[i], b.asides[i] = e, a
 	}
-	todo.runs = append(todo.runs, preparedRun{p, r})
+	todo.runs = append(todo.runs, preparedRun{p: p, r: r})
 }
 
 // write prepares the steps of one principal.
@@ -223,12 +231,11 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 	if len(steps) == 1 && adds == 1 {
 		if b, r, i := ix.slab.spare(p); b != nil {
 			b.holdings[i], b.asides[i] = give(&add[steps[0].i])
-			todo.runs = append(todo.runs, preparedRun{p, r})
+			todo.runs = append(todo.runs, preparedRun{p: p, r: r})
 			return
 		}
 	}
-	r := ix.slab.prepare(p, adds, func(to, from view) view {
-		v := to.append(from)
+	r := ix.slab.prepare(p, adds, func(v view) view {
 		for _, s := range steps {
 			if s.remove {
 				v = ix.take(v, remove[s.i].ID)
@@ -238,7 +245,7 @@ func (ix *index) write(todo *prepared, p *holder, remove, add []Authorization, s
 		}
 		return v
 	})
-	todo.runs = append(todo.runs, preparedRun{p, r})
+	todo.runs = append(todo.runs, preparedRun{p: p, r: r})
 }
 
 // give returns the entry of an Authorization, known to all but the run. It goes
@@ -247,9 +254,7 @@ func (ix *index) give(c *catalogue, p *holder, x *Authorization, on, id uint64) 
 	node := ix.tree.addBy(on, x.Resource.path)
 	n := ix.enlist(p.number, node)
 	ix.byID.put(id, n)
-	e := flagged(x)
-	e.node, e.role, e.level = node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth
-	return e, aside{x.ID, ix.detail(x), n}
+	return newHolding(node, c.number16[x.Role.name], ix.tree.nodes.at(node).depth, flagged(x)), aside{x.ID, ix.detail(x), n}
 }
 
 // enlist gives a number to what a principal is given on a node.
@@ -270,7 +275,7 @@ func (ix *index) enlist(principal, node uint32) (n uint32) {
 }
 
 func (ix *index) take(v view, id uuid.UUID) view {
-	i := v.of(id)
+	i := slices.IndexFunc(v.asides, func(a aside) bool { return a.id == id })
 	if i < 0 {
 		return v
 	}
@@ -293,21 +298,21 @@ func (ix *index) delist(n uint32, id uint64) {
 	ix.free = append(ix.free, n)
 }
 
-// flagged returns the holding of an Authorization, its flags only.
-func flagged(x *Authorization) (e holding) {
+// flagged returns the flags of an Authorization's holding.
+func flagged(x *Authorization) (flags uint8) {
 	if x.Effect == Deny {
-		e.flags |= isDeny
+		flags |= isDeny
 	}
 	if !x.From.IsZero() || !x.Until.IsZero() {
-		e.flags |= isBounded
+		flags |= isBounded
 	}
 	if x.Condition != "" {
-		e.flags |= isConditional
+		flags |= isConditional
 	}
 	if x.Pending {
-		e.flags |= isPending
+		flags |= isPending
 	}
-	return e
+	return flags
 }
 
 // detailOf returns the detail of an Authorization, shared with none. One of

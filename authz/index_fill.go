@@ -116,7 +116,7 @@ func (f *filling) place(x *Authorization, role uint16) error {
 	if d := f.ix.detail(x); len(f.details) == 0 || f.details[len(f.details)-1] != d {
 		f.details = append(f.details, d)
 	}
-	r := arrival{id: x.ID, detail: uint32(len(f.details) - 1), length: uint16(len(x.Resource.path)), role: role, flags: flagged(x).flags}
+	r := arrival{id: x.ID, detail: uint32(len(f.details) - 1), length: uint16(len(x.Resource.path)), role: role, flags: flagged(x)}
 	f.waiting = append(f.waiting, waiting{principal: x.Principal.name, path: x.Resource.path, row: r})
 	if len(f.waiting) == fillBatch {
 		f.batch()
@@ -131,11 +131,14 @@ func (f *filling) batch() {
 	for i := range f.waiting {
 		w := &f.waiting[i]
 		if i > 0 && w.principal == f.waiting[i-1].principal { // as where they are kept by principal
-			w.hash, w.at = f.waiting[i-1].hash, f.waiting[i-1].at
+			w.hash = f.waiting[i-1].hash
 			continue
 		}
 		w.hash = maphash.String(ix.seed, w.principal)
-		w.at = ix.who.peek(w.hash)
+		sum += ix.who.touch(w.hash)
+	}
+	for i := range f.waiting {
+		f.waiting[i].at = ix.who.guess(f.waiting[i].hash)
 	}
 	for i := range f.waiting {
 		sum += uint64(ix.principals.at(f.waiting[i].at).number)
@@ -214,7 +217,7 @@ func (f *filling) grow() error {
 		for i := range p.rows {
 			r := &p.rows[i]
 			hashes[i] = maphash.String(ix.seed, text[r.on:r.on+uint32(r.length)])
-			sum += uint64(t.slots.peek(hashes[i]))
+			sum += t.slots.touch(hashes[i])
 		}
 		ix.seen += sum
 		p.first = uint32(len(ix.auths))
@@ -277,7 +280,7 @@ func (f *filling) write() error {
 		for i, o := range order[at[who]:at[who+1]] {
 			p := pieces[o/fillPiece]
 			r := &p.rows[o%fillPiece]
-			v.holdings[i] = holding{node: r.on, role: r.role, level: r.level, flags: r.flags}
+			v.holdings[i] = newHolding(r.on, r.role, r.level, r.flags)
 			v.asides[i] = aside{id: r.id, detail: f.details[r.detail], auth: p.first + o%fillPiece}
 		}
 		if n > longRun {
@@ -300,7 +303,7 @@ func (f *filling) enter() error {
 		sum := uint64(0)
 		for i := range p.rows {
 			hashes[i] = maphash.Bytes(ix.seed, p.rows[i].id[:])
-			sum += uint64(ix.byID.peek(hashes[i]))
+			sum += ix.byID.touch(hashes[i])
 		}
 		ix.seen += sum
 		for i := range p.rows {

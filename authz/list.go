@@ -155,11 +155,11 @@ func (w *walk) mark(root uint32) {
 	note := func(h *holder) {
 		v := w.ix.runOf(h)
 		for i, e := range v.holdings {
-			if c.carries(e.role, w.bit) && (e.flags&^isDeny == 0 || w.ix.counts(e, v.asides[i].detail, &q)) {
-				if e.flags&isDeny != 0 {
-					w.denied[e.node] = true
+			if c.carries(e.role(), w.bit) && (e.flags()&^isDeny == 0 || w.ix.counts(e, v.asides[i].detail, &q)) {
+				if e.flags()&isDeny != 0 {
+					w.denied[e.node()] = true
 				} else {
-					allowed[e.node] = true
+					allowed[e.node()] = true
 				}
 			}
 		}
@@ -299,9 +299,7 @@ func (ix *index) standingOver(r Resource) []Authorization {
 	var out []Authorization
 	for level := range at.known {
 		for n := ix.tree.below[at.at[level]].auths; n != 0; n = ix.auths[n].next {
-			who := ix.principals.at(ix.auths[n].principal)
-			v := ix.runOf(who)
-			out = append(out, ix.whole(who, v, slices.IndexFunc(v.asides, func(a aside) bool { return a.auth == n })))
+			out = append(out, ix.numbered(n))
 		}
 	}
 	return out

@@ -9,13 +9,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// holding is an Authorization as a check reads it.
-type holding struct {
-	node  uint32 // the resource
-	role  uint16
-	level uint8 // the depth of the node
-	flags uint8
+// holding is an Authorization as a check reads it: 8 bits of flags, 8 of the
+// depth of its resource, 16 role, 32 number of the resource's node.
+type holding uint64
+
+func newHolding(node uint32, role uint16, level, flags uint8) holding {
+	return holding(flags)<<56 | holding(level)<<48 | holding(role)<<32 | holding(node)
 }
+
+func (e holding) node() uint32 { return uint32(e) }
+func (e holding) role() uint16 { return uint16(e >> 32) }
+func (e holding) level() uint8 { return uint8(e >> 48) }
+func (e holding) flags() uint8 { return uint8(e >> 56) }
+func (e holding) gone() bool   { return e>>56&isGone != 0 }
 
 // Flags of an entry. One without any is an allow that always counts.
 const (
@@ -23,12 +29,14 @@ const (
 	isBounded                 // it has a from or an until
 	isConditional             // it has a condition
 	isPending                 // it waits for a second person and counts for nothing
+	isGone                    // it was taken since the run was written
 )
 
 // A run is what stands under one principal's name: holdings side by side, by
-// node if it is a long one. It is never changed: a change writes another run, or
-// writes on where a short one ends, and publishes where that is by one word, so
-// that a reader has either the one or the other.
+// node if it is a long one. A change writes another run, or writes on where a
+// short one ends, and publishes where that is by one word, so that a reader has
+// either the one or the other. All that is ever changed of what was published is
+// that a holding of a short run is gone: that is one word too.
 //
 //	1 bit: is in teams | 23 bits block | 24 bits offset | 16 bits length
 type run uint64
@@ -144,7 +152,7 @@ func (s *slab) grow(n int) *block {
 
 // spares is how many places a short run that was written anew has behind its end
 // for what comes later. Nobody has read them.
-const spares = 2
+const spares = 4
 
 // isSpare stands as the number of a place that is one.
 const isSpare = ^uint32(0)
@@ -162,19 +170,34 @@ func (s *slab) spare(p *holder) (b *block, with run, i int) {
 	return b, newRun(r.block(), r.offset(), r.length()+1), i
 }
 
-// prepare writes the run that edit makes of a principal's, in a new place with
-// room for so many more, and returns its word.
-func (s *slab) prepare(p *holder, extra int, edit func(to, from view) view) run {
+// strike returns the holding of a short run that is to be marked as gone, nil if
+// the run is to be written again: it is a long one, or half of it would be gone.
+func (s *slab) strike(p *holder, i int) (gone *holding, with run) {
+	r, b := s.read(p.number)
+	if b == nil || r.length() > longRun {
+		return nil, 0
+	}
+	v := b.view(r)
+	if left := v.living() - 1; left == 0 {
+		return &v.holdings[i], 0
+	} else if left*2 < len(v.holdings) {
+		return nil, 0
+	}
+	return &v.holdings[i], newRun(r.block(), r.offset(), r.length())
+}
+
+// prepare writes the run that edit makes of what lives of a principal's, in a new
+// place with room for so many more, and returns its word.
+func (s *slab) prepare(p *holder, extra int, edit func(view) view) run {
 	old := s.word(p.number)
 	n := old.length() + extra
 	b := s.room(n + spares)
 	at := b.used
 	v := view{b.holdings[at : at : at+n], b.asides[at : at : at+n]}
-	var from view
 	if old.length() > 0 {
-		from = s.get(old).view(old)
+		v = v.append(s.get(old).view(old))
 	}
-	v = edit(v, from)
+	v = edit(v)
 	if n = len(v.holdings); n == 0 {
 		return 0
 	}
@@ -259,16 +282,40 @@ type view struct {
 	asides   []aside
 }
 
-// part is some of a run.
-func (v view) part(from, to int) view { return view{v.holdings[from:to], v.asides[from:to]} }
+// at returns a holding, beside a writer.
+func (v view) at(i int) holding { return v.holdings[i].load() }
 
+func (e *holding) load() holding { return holding(atomic.LoadUint64((*uint64)(e))) }
+
+// strike marks a holding as gone, beside readers.
+func (e *holding) strike() { atomic.StoreUint64((*uint64)(e), uint64(*e|isGone<<56)) }
+
+// living says how many are not gone.
+func (v view) living() (n int) {
+	for _, e := range v.holdings {
+		if !e.gone() {
+			n++
+		}
+	}
+	return n
+}
+
+// append appends what lives of another run.
 func (v view) append(o view) view {
-	return view{append(v.holdings, o.holdings...), append(v.asides, o.asides...)}
+	for from := 0; from < len(o.holdings); {
+		to := from
+		for to < len(o.holdings) && !o.holdings[to].gone() {
+			to++
+		}
+		v = view{append(v.holdings, o.holdings[from:to]...), append(v.asides, o.asides[from:to]...)}
+		from = to + 1
+	}
+	return v
 }
 
 // Len, Less and Swap sort by node.
 func (v view) Len() int           { return len(v.holdings) }
-func (v view) Less(i, j int) bool { return v.holdings[i].node < v.holdings[j].node }
+func (v view) Less(i, j int) bool { return v.holdings[i].node() < v.holdings[j].node() }
 func (v view) Swap(i, j int) {
 	v.holdings[i], v.holdings[j] = v.holdings[j], v.holdings[i]
 	v.asides[i], v.asides[j] = v.asides[j], v.asides[i]
@@ -276,7 +323,7 @@ func (v view) Swap(i, j int) {
 
 // insert puts an entry where its node belongs, in a run that is by node.
 func (v view) insert(e holding, a aside) view {
-	i, _ := slices.BinarySearchFunc(v.holdings, e.node, func(e holding, n uint32) int { return cmp.Compare(e.node, n) })
+	i, _ := slices.BinarySearchFunc(v.holdings, e.node(), func(e holding, n uint32) int { return cmp.Compare(e.node(), n) })
 	return view{slices.Insert(v.holdings, i, e), slices.Insert(v.asides, i, a)}
 }
 
@@ -285,7 +332,12 @@ func (v view) remove(i int) view {
 	return view{slices.Delete(v.holdings, i, i+1), slices.Delete(v.asides, i, i+1)}
 }
 
-// of returns where an id is, -1 if nowhere.
-func (v view) of(id uuid.UUID) int {
-	return slices.IndexFunc(v.asides, func(a aside) bool { return a.id == id })
+// of returns where an Authorization is, by its number and its node; -1 if nowhere.
+func (v view) of(n, node uint32) int {
+	for i, e := range v.holdings {
+		if e.node() == node && v.asides[i].auth == n && !e.gone() {
+			return i
+		}
+	}
+	return -1
 }

@@ -92,7 +92,7 @@ func requireSlab(t require.TestingT, ix *index) {
 		require.LessOrEqual(t, r.offset()+r.length(), b.used)
 		live[r.block()] += r.length()
 		v := b.view(r)
-		require.True(t, len(v.holdings) <= longRun || slices.IsSortedFunc(v.holdings, func(a, b holding) int { return int(a.node) - int(b.node) }))
+		require.True(t, len(v.holdings) <= longRun || slices.IsSortedFunc(v.holdings, func(a, b holding) int { return int(a.node()) - int(b.node()) }))
 	}
 	for i, p := range *ix.slab.dir.Load() {
 		b := p.Load()

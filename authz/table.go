@@ -33,18 +33,21 @@ func (t *table) probe(hash uint64) probe {
 	return probe{*p, home(h, len(*p)), h}
 }
 
-// peek returns the number in the first slot of a hash, 0 if it is of another. It
-// is for whoever will need many: the processor waits for all of them at once.
-func (t *table) peek(hash uint64) uint32 {
+// touch reads where a hash begins to look. It is for whoever will need many: the
+// processor waits for all of them at once.
+func (t *table) touch(hash uint64) uint64 {
 	p := t.slots.Load()
 	if p == nil {
 		return 0
 	}
-	h := uint32(hash >> 32)
-	if v := (*p)[home(h, len(*p))].Load(); uint32(v>>32) == h && uint32(v) != removed {
-		return uint32(v)
-	}
-	return 0
+	return (*p)[home(uint32(hash>>32), len(*p))].Load()
+}
+
+// guess returns the first number that was put under a hash, 0 for none. It may
+// be another's.
+func (t *table) guess(hash uint64) uint32 {
+	p := t.probe(hash)
+	return p.next()
 }
 
 // home is where a hash begins to look, among n slots.

@@ -68,6 +68,11 @@ func TestTableAgainstAMap(t *testing.T) {
 					}
 					got = append(got, n)
 				}
+				if len(got) > 0 {
+					require.Equal(rt, got[0], x.guess(h))
+				} else {
+					require.Zero(rt, x.guess(h))
+				}
 				slices.Sort(got)
 				slices.Sort(want)
 				require.Equal(rt, want, got)
@@ -84,6 +89,8 @@ func TestZeroTable(t *testing.T) {
 	var x table
 	pr := x.probe(7)
 	require.Zero(t, pr.next())
+	require.Zero(t, x.guess(7))
+	require.Zero(t, x.touch(7))
 	x.remove(7, 7)
 	require.Zero(t, x.live)
 }

@@ -59,6 +59,10 @@ type Capability struct {
 	// further dates are.
 	Exceptions bool
 
+	// KeyRunes is the longest create key that fits, in characters; zero: any of at
+	// most MaxKey bytes. The engine's own have 35.
+	KeyRunes int
+
 	Search      []Field         // text fields that records can be looked for by; see Searcher
 	Refs        map[Role][]Kind // what records of this kind refer to, read and written; nil: nothing
 	Attachments AttachmentCapability

@@ -56,7 +56,8 @@ type State interface {
 	// Scratch opens room for what a round has seen and not worked on yet. It is
 	// gone when closed, and after a crash.
 	Scratch(ctx context.Context) (Scratch, error)
-	// Commit makes a batch durable, whole or not at all, before it returns.
+	// Commit makes a batch durable, whole or not at all, before it returns. One
+	// that failed may turn out to be durable when the state is opened again.
 	Commit(ctx context.Context, b Batch) error
 	// Close lets go of the state.
 	Close() error

@@ -18,6 +18,7 @@ const (
 	setContactText = "ContactTextCollectionCollection"
 	setMeetingText = "AppointmentTextCollectionCollection"
 	setParty       = "AppointmentInvolvedPartiesCollection"
+	setCustomer    = "IndividualCustomerCollection"
 
 	navContactText = "ContactTextCollection"
 	navMeetingText = "AppointmentTextCollection"

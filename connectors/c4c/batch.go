@@ -39,6 +39,7 @@ type operation struct {
 	method, rel string
 	match       string     // revision it depends on, "" for none
 	body        properties // nil for none
+	grows       int64      // how many bytes longer the body is when it is sent than when it is written down
 }
 
 // size is about how many bytes an operation takes in a batch.
@@ -64,6 +65,7 @@ type outcome struct {
 	status int
 	header http.Header
 	body   []byte
+	last   *outcome // of a change set that succeeded, the answer to its last operation; nil if it had one only
 }
 
 // err maps the status of an outcome to a class.
@@ -141,7 +143,7 @@ func encodeBatch(steps []step) (boundary string, body []byte, err error) {
 			fmt.Fprintf(&b, "If-Match: %s\r\n", o.match)
 		}
 		if data != nil {
-			fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(data))
+			fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", int64(len(data))+o.grows)
 		}
 		// The empty line that ends the headers and, where there is no body, the
 		// second one that the system insists on.
@@ -238,8 +240,11 @@ func decodePart(h textproto.MIMEHeader, r io.Reader, depth int) (outcome, error)
 			return outcome{}, err
 		}
 		// A failure inside a change set is the failure of all of it.
-		if n == 0 || first.status < 300 && o.status >= 300 {
+		switch {
+		case n == 0 || first.status < 300 && o.status >= 300:
 			first = o
+		case first.status < 300:
+			first.last = &o
 		}
 	}
 }
@@ -257,5 +262,5 @@ func decodeAnswer(r io.Reader) (outcome, error) {
 	if err != nil || len(body) > maxPartBody {
 		return outcome{}, errBatch
 	}
-	return outcome{resp.StatusCode, resp.Header, bytes.TrimSpace(body)}, nil
+	return outcome{status: resp.StatusCode, header: resp.Header, body: bytes.TrimSpace(body)}, nil
 }

@@ -22,14 +22,20 @@ const OptionOverlap = "overlap"
 
 const defaultOverlap = 5 * time.Minute
 
+// OptionVisitsOf is the endpoint's option for whose calendar a visit stands in:
+// "organizer", as if absent, or "owner". It decides which of the two a visit's
+// organizer is on the other side.
+const OptionVisitsOf = "visits_of"
+
 // Plugin offers the connector to a Hub. It is for the CRM side and has
-// contacts, accounts and appointments.
+// accounts, contacts, individual customers, leads, appointments, visits, tasks,
+// mails and phone calls.
 func Plugin() connectors.Plugin { return plugin(time.Now) }
 
 func plugin(now func() time.Time) connectors.Plugin {
 	caps := connectors.Capabilities{Area: connectors.CRM, Kinds: map[connectors.Kind]connectors.Capability{}}
-	for _, s := range []shape{contactShape, accountShape, appointmentShape} {
-		caps.Kinds[s.kind] = s.capability()
+	for k, s := range shapes(false) {
+		caps.Kinds[k] = s.capability()
 	}
 	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s, now) })
 	if err != nil {
@@ -46,6 +52,8 @@ type driver struct {
 	overlap time.Duration
 	now     func() time.Time
 	passes  passes
+	shapes  map[connectors.Kind]shape
+	numbers directory
 }
 
 var _ connectors.Driver = (*driver)(nil)
@@ -62,20 +70,36 @@ func open(s connectors.Settings, now func() time.Time) (*driver, error) {
 		}
 	}
 	d := &driver{base: &base, overlap: defaultOverlap, now: now}
+	owner := false
 	for name, v := range s.Options {
-		if name != OptionOverlap {
-			return nil, fmt.Errorf("c4c: open: option %q: not known, want %s", name, OptionOverlap)
+		switch name {
+		case OptionOverlap:
+			o, err := time.ParseDuration(v)
+			if err != nil || o < 0 || o > 24*time.Hour {
+				return nil, fmt.Errorf("c4c: open: option %s: want a duration from 0s to 24h", name)
+			}
+			d.overlap = o
+		case OptionVisitsOf:
+			if v != "owner" && v != "organizer" {
+				return nil, fmt.Errorf("c4c: open: option %s: want organizer or owner", name)
+			}
+			owner = v == "owner"
+		default:
+			return nil, fmt.Errorf("c4c: open: option %q: not known, want %s or %s", name, OptionOverlap, OptionVisitsOf)
 		}
-		o, err := time.ParseDuration(v)
-		if err != nil || o < 0 || o > 24*time.Hour {
-			return nil, fmt.Errorf("c4c: open: option %s: want a duration from 0s to 24h", name)
-		}
-		d.overlap = o
 	}
+	d.shapes = shapes(owner)
 	return d, nil
 }
 
 func (d *driver) session(hc *http.Client) session { return session{d, hc} }
+
+func (s session) shape(k connectors.Kind) (shape, error) {
+	if sh, ok := s.d.shapes[k]; ok {
+		return sh, nil
+	}
+	return shape{}, &connectors.Error{Class: connectors.ErrUnsupported, Kind: k}
+}
 
 // Changes implements connectors.Driver.
 func (d *driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kind, cursor string, limit int) (connectors.Page, error) {

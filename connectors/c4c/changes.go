@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -68,7 +69,7 @@ func parseCursor(s string, k connectors.Kind) (cursor, error) {
 }
 
 func (s session) changes(ctx context.Context, k connectors.Kind, text string, limit int) (connectors.Page, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return connectors.Page{}, err
 	}
@@ -116,6 +117,7 @@ func (s session) listing(ctx context.Context, sh shape, c cursor, limit int) (co
 	}
 	page := connectors.Page{More: more}
 	last := c.After
+	var linked []*connectors.Record
 	for _, e := range es {
 		id, err := e.id()
 		if err != nil {
@@ -132,6 +134,12 @@ func (s session) listing(ctx context.Context, sh shape, c cursor, limit int) (co
 		if !ch.Gone {
 			page.Changes = append(page.Changes, ch)
 		}
+		if ch.Record != nil {
+			linked = append(linked, ch.Record)
+		}
+	}
+	if err := s.complete(ctx, sh, linked); err != nil {
+		return connectors.Page{}, err
 	}
 	if more && last == c.After {
 		return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "listing does not advance"}
@@ -231,13 +239,8 @@ func (s session) page(ctx context.Context, sh shape, filter, order string, limit
 	top := limit + 1 // one may be known already
 	selected, expand := sh.light(), ""
 	if content {
-		selected = sh.selection()
-		for i, n := range sh.expand {
-			if i > 0 {
-				expand += ","
-			}
-			expand += n
-		}
+		head := sh.kind == connectors.KindMail // bodies of mails never come along
+		selected, expand = sh.selection(head), strings.Join(sh.expand(head), ",")
 	}
 	p, err := s.get(ctx, sh.set+"?"+query("$filter", filter, "$orderby", order, "$top", strconv.Itoa(top), "$select", selected, "$expand", expand, "$format", "json"))
 	if err != nil {
@@ -261,8 +264,8 @@ func (s shape) change(e entity, id string, content bool) (connectors.Change, err
 		ch.Modified = t
 	}
 	if content && !gone {
-		if r, err := s.record(e); err == nil {
-			ch.Record = r
+		if r, err := s.read(e, s.kind == connectors.KindMail); err == nil {
+			ch.Record, ch.Head = r, s.kind == connectors.KindMail
 		}
 	}
 	return ch, nil
@@ -270,7 +273,7 @@ func (s shape) change(e entity, id string, content bool) (connectors.Change, err
 
 // list reads one page of ids.
 func (s session) list(ctx context.Context, k connectors.Kind, after string, limit int) (connectors.IDs, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return connectors.IDs{}, err
 	}

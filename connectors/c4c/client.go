@@ -33,6 +33,24 @@ type pass struct {
 	jar   http.CookieJar
 }
 
+// cookies adds those that belong to an address.
+func (p *pass) cookies(u *url.URL, h http.Header) {
+	var cookies []string
+	for _, c := range p.jar.Cookies(u) {
+		cookies = append(cookies, c.Name+"="+c.Value)
+	}
+	if len(cookies) > 0 {
+		h.Set("Cookie", strings.Join(cookies, "; "))
+	}
+}
+
+// sign adds what goes with a request beside the credential.
+func (p *pass) sign(r *http.Request) {
+	if p.jar != nil {
+		p.cookies(r.URL, r.Header)
+	}
+}
+
 // passes keeps the current pass of a connection.
 type passes struct {
 	mu  sync.Mutex
@@ -60,13 +78,7 @@ func (s session) do(ctx context.Context, r remote.Request, p *pass) (remote.Resp
 		if err != nil {
 			return remote.Response{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "address"}
 		}
-		var cookies []string
-		for _, c := range p.jar.Cookies(u) {
-			cookies = append(cookies, c.Name+"="+c.Value)
-		}
-		if len(cookies) > 0 {
-			r.Header.Set("Cookie", strings.Join(cookies, "; "))
-		}
+		p.cookies(u, r.Header)
 	}
 	resp, err := remote.Do(ctx, s.hc, r)
 	if err == nil && p != nil && p.jar != nil {

@@ -16,8 +16,8 @@ import (
 // there are several. Where an account cannot be made, its contacts fail, each
 // in its place of out. The error means that nothing was written for any contact.
 func (s session) companies(ctx context.Context, k connectors.Kind, rs iter.Seq2[int, *connectors.Record], out []connectors.Written) (map[string]string, error) {
-	if k != connectors.KindContact {
-		return nil, nil
+	if sh, err := s.shape(k); err != nil || !sh.company {
+		return nil, err
 	}
 	var names []string
 	users := map[string][]int{}
@@ -93,7 +93,7 @@ func (s session) accounts(ctx context.Context, names []string) (map[string]strin
 		}
 		// Contacts show the formatted name: an account that shows another one
 		// would not give back what was written.
-		if a.number == "" || x.text("LifeCycleStatusCode") == accountShape.obsolete || shown != "" && shown != name {
+		if a.number == "" || x.text("LifeCycleStatusCode") == codeObsolete || shown != "" && shown != name {
 			continue
 		}
 		old, ok := best[name]

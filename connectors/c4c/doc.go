@@ -1,5 +1,6 @@
 // Package c4c connects SAP Cloud for Customer through its OData V2 service:
-// contacts, accounts and appointments of the CRM side.
+// accounts, contacts, individual customers, leads, appointments, visits, tasks,
+// mails and phone calls of the CRM side, with what is attached to them.
 //
 // The endpoint's URL is that of the service, for instance
 // https://my000000.crm.ondemand.com/sap/c4c/odata/v1/c4codataapi/, with or
@@ -15,10 +16,10 @@
 // stay as they are.
 //
 // Three habits of the system shape what is here. It keeps no list of deleted
-// records, so only List and Get can tell that one is gone. Contacts and
-// accounts cannot be deleted through OData: deleting one sets its status to
-// obsolete, and an obsolete one counts as gone everywhere. And a note or the
-// description of an appointment is a record of its own below the main one; a
+// records, so only List and Get can tell that one is gone. Accounts, contacts and
+// individual customers cannot be deleted through OData: deleting one sets its
+// status to obsolete, and an obsolete one counts as gone everywhere. And a note or
+// the description of an activity is a record of its own below the main one; a
 // change of it by somebody else that leaves EntityLastChangedOn of the main
 // record alone is not seen by Changes, only by the next reading of the record.
 package c4c

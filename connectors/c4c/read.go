@@ -63,7 +63,7 @@ func (s session) lists(ctx context.Context, rels []string) ([]entity, error) {
 
 // address is where a record is read with all that is mapped.
 func (s shape) address(id string) string {
-	return key(s.set, id) + "?" + query("$select", s.selection(), "$expand", strings.Join(s.expand, ","), "$format", "json")
+	return key(s.set, id) + "?" + query("$select", s.selection(false), "$expand", strings.Join(s.expand(false), ","), "$format", "json")
 }
 
 // entities reads records by id; one that is missing or obsolete is ErrNotFound.
@@ -121,7 +121,7 @@ func (s session) one(ctx context.Context, sh shape, id string, answers []outcome
 }
 
 func (s session) records(ctx context.Context, k connectors.Kind, ids []string) ([]connectors.Result, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +130,7 @@ func (s session) records(ctx context.Context, k connectors.Kind, ids []string) (
 		return nil, err
 	}
 	out := make([]connectors.Result, len(ids))
+	var linked []*connectors.Record
 	for i, e := range es {
 		if errs[i] != nil {
 			out[i].Err = errs[i]
@@ -144,6 +145,10 @@ func (s session) records(ctx context.Context, k connectors.Kind, ids []string) (
 			continue
 		}
 		out[i].Record = r
+		linked = append(linked, r)
+	}
+	if err := s.complete(ctx, sh, linked); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -151,13 +156,21 @@ func (s session) records(ctx context.Context, k connectors.Kind, ids []string) (
 // find looks for create keys. The system reads * in a comparison as a wildcard,
 // so what comes back is compared again.
 func (s session) find(ctx context.Context, k connectors.Kind, keys []string) (map[string][]connectors.Change, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]connectors.Change{}
-	var rels []string
-	for chunk := range slices.Chunk(keys, findChunk) {
+	if sh.key == "" {
+		return out, nil
+	}
+	var rels, values []string
+	for _, key := range keys {
+		if len(key) <= connectors.MaxKey { // nothing carries a longer one
+			values = append(values, sh.keyFilters(key)...)
+		}
+	}
+	for chunk := range slices.Chunk(values, findChunk) {
 		rels = append(rels, sh.set+"?"+query("$filter", anyOf(sh.key, chunk), "$orderby", propID,
 			"$select", sh.light()+","+sh.keys(), "$format", "json"))
 	}
@@ -188,27 +201,6 @@ func (s session) find(ctx context.Context, k connectors.Kind, keys []string) (ma
 		}
 	}
 	return out, nil
-}
-
-// keys names the properties that carry the create key.
-func (s shape) keys() string {
-	if s.key == "ExternalID" {
-		return "ExternalID,ExternalSystem"
-	}
-	return s.key
-}
-
-// carried is the create key of a record, "" if it is not one of ours.
-func (s shape) carried(e entity) (string, error) {
-	v, err := e.text(s.key)
-	if err != nil || s.key != "ExternalID" {
-		return v, err
-	}
-	system, err := e.text("ExternalSystem")
-	if system != externalSystem {
-		return "", err
-	}
-	return v, err
 }
 
 // about completes the error of one record.

@@ -99,7 +99,7 @@ func whole(ws []connectors.Written) error {
 }
 
 func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return nil, err
 	}
@@ -108,13 +108,16 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 	keys := make([]string, 0, len(ds))
 	for i, d := range ds {
 		fields[i] = sh.present(d.Record)
-		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && d.Record.Appointment != nil && d.Record.Appointment.Recurrence != nil {
+		if out[i].Err = sh.check(d.Record, fields[i]); out[i].Err == nil && len(d.Record.Refs) > 0 {
+			out[i].Err = sh.check(d.Record, []connectors.Field{connectors.FieldRefs})
+		}
+		if out[i].Err == nil && d.Record.Appointment != nil && d.Record.Appointment.Recurrence != nil {
 			out[i].Err = &connectors.Error{Field: connectors.FieldRecurrence, Class: connectors.ErrInvalid, Detail: "the system keeps no series"}
 		}
-		if out[i].Err == nil && utf8.RuneCountInString(d.Key) > sh.keyRunes {
+		if out[i].Err == nil && sh.key != "" && utf8.RuneCountInString(sh.carry(d)) > sh.keyRunes {
 			out[i].Err = &connectors.Error{Class: connectors.ErrInvalid, Detail: "key longer than the system keeps"}
 		}
-		if out[i].Err == nil && slices.Contains(keys, d.Key) {
+		if out[i].Err == nil && sh.key != "" && slices.Contains(keys, d.Key) {
 			out[i].Err = &connectors.Error{Class: connectors.ErrExists, Detail: "key twice in one call"}
 		}
 		if out[i].Err == nil {
@@ -127,6 +130,16 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 		return nil, remote.Unsent(err)
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
+		for i, d := range ds {
+			if out[i].Err == nil && len(there[d.Key]) == 0 && len(d.Record.Refs) == 0 && !yield(i, d.Record) {
+				return
+			}
+		}
+	}, out)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := s.refer(ctx, func(yield func(int, *connectors.Record) bool) {
 		for i, d := range ds {
 			if out[i].Err == nil && len(there[d.Key]) == 0 && !yield(i, d.Record) {
 				return
@@ -144,7 +157,7 @@ func (s session) create(ctx context.Context, k connectors.Kind, ds []connectors.
 		if out[i].Err != nil {
 			continue
 		}
-		sets[i] = []operation{{method: http.MethodPost, rel: sh.set, body: sh.draft(d, fields[i], companies)}}
+		sets[i] = []operation{{method: http.MethodPost, rel: sh.set, body: sh.draft(d, fields[i], companies, numbers)}}
 	}
 	done, _, errs := s.write(ctx, sets, after)
 	for i := range ds {
@@ -183,44 +196,72 @@ func (s shape) present(r *connectors.Record) []connectors.Field {
 }
 
 // draft is the body of a creation, with what stands below the record inside.
-func (s shape) draft(d connectors.Draft, fields []connectors.Field, companies map[string]string) properties {
+func (s shape) draft(d connectors.Draft, fields []connectors.Field, companies map[string]string, numbers map[connectors.Ref]string) properties {
 	p := s.properties(d.Record, fields)
-	p[s.key] = d.Key
-	switch s.kind {
-	case connectors.KindContact:
-		p["ExternalSystem"], p["StatusCode"] = externalSystem, codeActive
+	for name, v := range s.always {
+		p[name] = v
+	}
+	if s.key != "" {
+		p[s.key] = s.carry(d)
+	}
+	if s.system != "" {
+		p[s.system] = externalSystem
+	}
+	if s.company {
 		if name := d.Record.Contact.Company; name != "" {
-			p["AccountID"] = companies[name]
+			p[s.account] = companies[name]
 		}
-		if note := d.Record.Contact.Note; note != "" {
-			p[navContactText] = []properties{{"Text": note}}
+	}
+	s.pointTo(p, d.Record.Refs, numbers, false)
+	if s.text != nil {
+		if text := d.Record.Text(s.text.field); text != "" {
+			p[s.text.nav] = []properties{s.text.new(text)}
 		}
-	case connectors.KindAccount:
-		p["ExternalSystem"], p["LifeCycleStatusCode"], p["RoleCode"] = externalSystem, codeActive, codeRoleCustomer
-	case connectors.KindAppointment:
-		a := d.Record.Appointment
+	}
+	if a := d.Record.Appointment; a != nil {
 		if a.Status != connectors.Cancelled {
-			delete(p, "LifeCycleStatusCode") // the system opens new ones itself
+			delete(p, s.state) // the system opens new ones itself
 		}
 		var parties []properties
+		w := s.people[0]
 		if a.Organizer.Address != "" {
-			parties = append(parties, party(a.Organizer, codeOrganizer))
+			parties = append(parties, w.new(a.Organizer, w.organizer))
 		}
 		for _, q := range distinct(a.Attendees) {
-			parties = append(parties, party(q, codeAttendee))
+			parties = append(parties, w.new(q, codeAttendee))
 		}
 		if len(parties) > 0 {
-			p[navParty] = parties
+			p[w.nav] = parties
 		}
-		if a.Description != "" {
-			p[navMeetingText] = []properties{{"Text": a.Description, "TypeCode": codeBodyText}}
+	}
+	if m := d.Record.Mail; m != nil {
+		for _, w := range s.people {
+			var parties []properties
+			for _, q := range distinct(recipients(m, w.field)) {
+				parties = append(parties, w.new(q, ""))
+			}
+			if len(parties) > 0 {
+				p[w.nav] = parties
+			}
 		}
 	}
 	return p
 }
 
-func party(p connectors.Party, role string) properties {
-	return properties{"RoleCode": role, "EMail": strings.TrimSpace(p.Address), "Name": p.Name}
+func (t *texts) new(text string) properties {
+	p := properties{"Text": text}
+	if t.typ != "" {
+		p["TypeCode"] = t.typ
+	}
+	return p
+}
+
+func (p people) new(q connectors.Party, role string) properties {
+	out := properties{p.address: strings.TrimSpace(q.Address), p.name: q.Name}
+	if !p.recipients {
+		out["RoleCode"] = role
+	}
+	return out
 }
 
 // distinct drops parties whose address is there already.
@@ -238,17 +279,17 @@ func sameAddress(a, b connectors.Party) bool {
 	return strings.EqualFold(strings.TrimSpace(a.Address), strings.TrimSpace(b.Address))
 }
 
-// below lists the fields that are kept in records of their own.
+// below reports whether a field is kept in records of their own.
 func (s shape) below(f connectors.Field) bool {
 	switch f {
-	case connectors.FieldNote, connectors.FieldDescription, connectors.FieldOrganizer, connectors.FieldAttendees:
+	case connectors.FieldOrganizer, connectors.FieldAttendees:
 		return true
 	}
-	return false
+	return s.text != nil && s.text.field == f
 }
 
 func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +308,17 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 	}
 	companies, err := s.companies(ctx, k, func(yield func(int, *connectors.Record) bool) {
 		for i, e := range es {
-			if out[i].Err == nil && slices.Contains(e.Fields, connectors.FieldCompany) && !yield(i, e.Record) {
+			if out[i].Err == nil && named(e, connectors.FieldCompany) && !named(e, connectors.FieldRefs) && !yield(i, e.Record) {
+				return
+			}
+		}
+	}, out)
+	if err != nil {
+		return nil, err
+	}
+	numbers, err := s.refer(ctx, func(yield func(int, *connectors.Record) bool) {
+		for i, e := range es {
+			if out[i].Err == nil && named(e, connectors.FieldRefs) && !yield(i, e.Record) {
 				return
 			}
 		}
@@ -280,7 +331,7 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 		if out[i].Err != nil {
 			continue
 		}
-		if sets[i], out[i].Err = sh.edit(e, current[i], companies); out[i].Err == nil {
+		if sets[i], out[i].Err = sh.edit(e, current[i], companies, numbers); out[i].Err == nil {
 			after[i] = sh.address(e.ID)
 		}
 	}
@@ -341,13 +392,16 @@ func (s session) current(ctx context.Context, sh shape, es []connectors.Edit, ou
 // under the revision the caller knows: a change of its notes alone sends one
 // property again as it was read, so that the revision is tested and the record
 // shows up as changed for others.
-func (s shape) edit(e connectors.Edit, now entity, companies map[string]string) ([]operation, error) {
+func (s shape) edit(e connectors.Edit, now entity, companies map[string]string, numbers map[connectors.Ref]string) ([]operation, error) {
 	p := s.properties(e.Record, e.Fields)
-	if slices.Contains(e.Fields, connectors.FieldCompany) {
-		p["AccountID"] = ""
+	if s.company && named(e, connectors.FieldCompany) {
+		p[s.account] = ""
 		if name := e.Record.Contact.Company; name != "" {
-			p["AccountID"] = companies[name]
+			p[s.account] = companies[name]
 		}
+	}
+	if named(e, connectors.FieldRefs) {
+		s.pointTo(p, e.Record.Refs, numbers, true)
 	}
 	if len(p) == 0 {
 		v, err := now.text(s.anchor())
@@ -359,19 +413,19 @@ func (s shape) edit(e connectors.Edit, now entity, companies map[string]string) 
 	ops := []operation{{method: http.MethodPatch, rel: key(s.set, e.ID), match: e.Rev, body: p}}
 	x := reader{e: now}
 	for _, f := range e.Fields {
-		switch f {
-		case connectors.FieldNote:
-			ops = append(ops, textChange(setContactText, e.ID, noteOf(x.texts(navContactText)), e.Record.Contact.Note, "")...)
-		case connectors.FieldDescription:
-			ops = append(ops, textChange(setMeetingText, e.ID, noteOf(x.texts(navMeetingText)), e.Record.Appointment.Description, codeBodyText)...)
-		case connectors.FieldOrganizer:
+		switch {
+		case s.text != nil && f == s.text.field:
+			ops = append(ops, s.text.change(e.ID, noteOf(x.texts(s.text.nav)), e.Record.Text(f))...)
+		case f == connectors.FieldOrganizer:
 			var want []connectors.Party
 			if o := e.Record.Appointment.Organizer; o.Address != "" {
 				want = append(want, o)
 			}
-			ops = append(ops, partyChanges(e.ID, x.parties(), want, codeOrganizer)...)
-		case connectors.FieldAttendees:
-			ops = append(ops, partyChanges(e.ID, x.parties(), e.Record.Appointment.Attendees, codeAttendee)...)
+			w := s.people[0]
+			ops = append(ops, w.change(e.ID, x.people(w), want, w.organizer)...)
+		case f == connectors.FieldAttendees:
+			w := s.people[0]
+			ops = append(ops, w.change(e.ID, x.people(w), e.Record.Appointment.Attendees, codeAttendee)...)
 		}
 	}
 	if x.err != nil {
@@ -380,50 +434,52 @@ func (s shape) edit(e connectors.Edit, now entity, companies map[string]string) 
 	return ops, nil
 }
 
+// named reports whether an edit names a field. Where it names a contact's company
+// and its references, the references count: they are which account is meant.
+func named(e connectors.Edit, f connectors.Field) bool { return slices.Contains(e.Fields, f) }
+
 // anchor is the property that is sent again where none changed.
 func (s shape) anchor() string { return s.columns[0].name }
 
-func textChange(set, parent string, now textChild, want, typ string) []operation {
+func (t *texts) change(parent string, now textChild, want string) []operation {
 	switch {
 	case now.id == "" && want == "":
 		return nil
 	case now.id == "":
-		p := properties{"ParentObjectID": parent, "Text": want}
-		if typ != "" {
-			p["TypeCode"] = typ
-		}
-		return []operation{{method: http.MethodPost, rel: set, body: p}}
+		p := t.new(want)
+		p["ParentObjectID"] = parent
+		return []operation{{method: http.MethodPost, rel: t.set, body: p}}
 	case want == "":
-		return []operation{{method: http.MethodDelete, rel: key(set, now.id), match: now.rev}}
+		return []operation{{method: http.MethodDelete, rel: key(t.set, now.id), match: now.rev}}
 	}
-	return []operation{{method: http.MethodPatch, rel: key(set, now.id), match: now.rev, body: properties{"Text": want}}}
+	return []operation{{method: http.MethodPatch, rel: key(t.set, now.id), match: now.rev, body: properties{"Text": want}}}
 }
 
-// partyChanges adds who is missing and removes who is too many. Who stays is
-// not touched: a party of the CRM knows more than a name and an address.
-func partyChanges(parent string, now []partyChild, want []connectors.Party, role string) []operation {
+// change adds who is missing and removes who is too many. Who stays is not
+// touched: a party of the CRM knows more than a name and an address.
+func (p people) change(parent string, now []partyChild, want []connectors.Party, role string) []operation {
 	var ops []operation
 	kept := map[int]bool{}
 	for _, w := range distinct(want) {
-		i := slices.IndexFunc(now, func(p partyChild) bool { return p.role == role && sameAddress(p.Party, w) })
+		i := slices.IndexFunc(now, func(q partyChild) bool { return q.role == role && sameAddress(q.Party, w) })
 		if i >= 0 {
 			kept[i] = true
 			continue
 		}
-		p := party(w, role)
-		p["ParentObjectID"] = parent
-		ops = append(ops, operation{method: http.MethodPost, rel: setParty, body: p})
+		b := p.new(w, role)
+		b["ParentObjectID"] = parent
+		ops = append(ops, operation{method: http.MethodPost, rel: p.set, body: b})
 	}
-	for i, p := range now {
-		if p.role == role && !kept[i] && !slices.ContainsFunc(want, func(w connectors.Party) bool { return sameAddress(p.Party, w) }) {
-			ops = append(ops, operation{method: http.MethodDelete, rel: key(setParty, p.id), match: p.rev})
+	for i, q := range now {
+		if q.role == role && !kept[i] && !slices.ContainsFunc(want, func(w connectors.Party) bool { return sameAddress(q.Party, w) }) {
+			ops = append(ops, operation{method: http.MethodDelete, rel: key(p.set, q.id), match: q.rev})
 		}
 	}
 	return ops
 }
 
 func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.Target) ([]connectors.Written, error) {
-	sh, err := shapeOf(k)
+	sh, err := s.shape(k)
 	if err != nil {
 		return nil, err
 	}

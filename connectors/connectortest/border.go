@@ -46,7 +46,7 @@ func (c *kase) verbs(id, rev string) []verb {
 			}
 			return err
 		}},
-		{"find", "items.read", true, func(ctx context.Context, conn *connectors.Conn) error {
+		{"find", "items.read", !c.c.NoKey, func(ctx context.Context, conn *connectors.Conn) error {
 			_, err := conn.Find(ctx, c.k, []string{"some-key"})
 			return err
 		}},
@@ -272,7 +272,7 @@ func answersThatAreNone(c *kase) {
 		"cut":       func(w http.ResponseWriter) { w.Header().Set("Content-Length", "1000"); _, _ = w.Write([]byte(`{`)) },
 	} {
 		for _, v := range c.verbs(id, r.Rev) {
-			if v.perm != "items.read" {
+			if v.perm != "items.read" || !v.can {
 				continue
 			}
 			err := c.impatient(v, answer)

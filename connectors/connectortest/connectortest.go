@@ -77,6 +77,10 @@ type System struct {
 	Remove func(k connectors.Kind, id string) error
 	Attach func(k connectors.Kind, id, name, mediaType string, content []byte) error
 
+	// Theirs are the kinds that these four are for, as mails where everything
+	// else can be written by a second connection. Nil: all.
+	Theirs []connectors.Kind
+
 	// Expire makes the system forget its history: cursors it has given out
 	// are worth nothing. Nil: that cannot be provoked.
 	Expire func()

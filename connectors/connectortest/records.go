@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -193,6 +194,12 @@ func find(c *kase) {
 		return
 	}
 	keys := []string{c.key(), "a'b", `a"b`, "a*", "*", "a%", "a b", "a+b", "a&b=c", "a/../b", "a?b#c", "a,b;c:d", `a\b`, "<a>&b;", "ключ", "A", "a", strings.Repeat("k", 64)}
+	if n := c.c.KeyRunes; n > 0 {
+		long := strings.Repeat("k", n+1)
+		_, err := c.tryCreate(c, c.conn, c.plain(1), long)
+		assert.ErrorIs(c, err, connectors.ErrInvalid, "a key that does not fit")
+		keys = slices.DeleteFunc(append(keys, long[:n]), func(key string) bool { return utf8.RuneCountInString(key) > n })
+	}
 	ids := map[string]string{}
 	for i, key := range keys {
 		w, err := c.tryCreate(c, c.conn, c.plain(i), key)

@@ -102,6 +102,9 @@ func atomicPolicy(t *testing.T, a connectors.Area) fs.FS {
 func newCase(t *testing.T, h Harness, k connectors.Kind, missing string) *kase {
 	t.Helper()
 	sys := h.New(t)
+	if sys.Theirs != nil && !slices.Contains(sys.Theirs, k) {
+		sys.Add, sys.Edit, sys.Remove, sys.Attach = nil, nil, nil, nil
+	}
 	caps := sys.Plugin.Capabilities()
 	c := &kase{T: t, h: h, sys: sys, k: k, c: caps.Kinds[k], area: caps.Area, allowed: map[string]uuid.UUID{}, audit: authz.NewMemory(0)}
 	where := authztest.Resource(t, "tenants/acme/crm")
@@ -270,7 +273,11 @@ func (c *kase) key() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys++
-	return fmt.Sprintf("key-%d-%s", c.keys, uuid.NewString())
+	key := fmt.Sprintf("key-%d-%s", c.keys, uuid.NewString())
+	if n := c.c.KeyRunes; n > 0 && n < len(key) {
+		key = key[:n]
+	}
+	return key
 }
 
 func (c *kase) tryCreate(t check, conn *connectors.Conn, r *connectors.Record, key string) (connectors.Written, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
@@ -17,17 +19,31 @@ const Name = "google"
 const (
 	CalendarURL = "https://www.googleapis.com/calendar/v3"
 	PeopleURL   = "https://people.googleapis.com/v1"
+	MailURL     = "https://gmail.googleapis.com/gmail/v1"
+	TasksURL    = "https://tasks.googleapis.com/tasks/v1"
 )
 
 // OptCalendar is the endpoint's option for the id of the calendar, as in
 // team@group.calendar.google.com; absent: the primary one.
 const OptCalendar = "calendar"
 
+// OptTasks is the endpoint's option for the id of the list of tasks; absent: the
+// user's first one.
+const OptTasks = "tasks"
+
+// Options for mails. OptMailLabel names the label that is looked at besides Inbox and
+// Sent; absent: "SAP E-Mails". OptMailDays is how many days back the first reading
+// goes; absent: 30; 0: to the beginning.
+const (
+	OptMailLabel = "mail-label"
+	OptMailDays  = "mail-days"
+)
+
 // Plugin offers the connector to a Hub. It is for the mailbox side and has
-// contacts and appointments.
+// contacts, appointments, tasks and mails; these are read only.
 func Plugin() connectors.Plugin {
 	caps := connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
-		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability()}}
+		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindMail: mailCapability(), connectors.KindTask: taskCapability()}}
 	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s) })
 	if err != nil {
 		panic(err) // the arguments are constants
@@ -40,6 +56,9 @@ type driver struct {
 	people   *url.URL
 	calendar string // address of the calendar
 	zones    *zone.Book
+	mail     string // address of the mailbox
+	letters  *mailOptions
+	tasks    string // address of the list of tasks
 }
 
 var _ connectors.Driver = (*driver)(nil)
@@ -48,20 +67,43 @@ func open(s connectors.Settings) (*driver, error) {
 	if s.URL == nil {
 		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
 	}
-	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}}
-	id := "primary"
+	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}}
+	id, list := "primary", "@default"
 	for name, v := range s.Options {
-		if name != OptCalendar {
-			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, OptCalendar)
+		switch name {
+		case OptCalendar:
+			if v == "" || len(v) > 1024 || v == "." || v == ".." {
+				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
+			}
+			id = v
+		case OptTasks:
+			if v == "" || len(v) > 1024 || v == "." || v == ".." {
+				return nil, fmt.Errorf("google: open: option %s: want the id of a list", name)
+			}
+			list = v
+		case OptMailLabel:
+			if len(v) > 225 { // "Labels: create"
+				return nil, fmt.Errorf("google: open: option %s: want the name of a label", name)
+			}
+			d.letters.label = v
+		case OptMailDays:
+			n, err := strconv.Atoi(v)
+			if err != nil || n < 0 || n > 36500 {
+				return nil, fmt.Errorf("google: open: option %s: want a number of days", name)
+			}
+			d.letters.days = n
+		default:
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptTasks, OptMailLabel, OptMailDays}, ", "))
 		}
-		if v == "" || len(v) > 1024 || v == "." || v == ".." {
-			return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
-		}
-		id = v
 	}
+	d.tasks = strings.TrimSuffix(s.At(connectors.KindTask).String(), "/") + "/lists/" + url.PathEscape(list)
+	d.mail = strings.TrimSuffix(s.At(connectors.KindMail).String(), "/")
 	d.calendar = strings.TrimSuffix(s.At(connectors.KindAppointment).String(), "/") + "/calendars/" + url.PathEscape(id)
 	return d, nil
 }
+
+// ofMe is whose mailbox the credential opens.
+const ofMe = "/users/me"
 
 // system is what a kind of records is kept by.
 type system interface {
@@ -75,10 +117,15 @@ type system interface {
 }
 
 func (d *driver) system(c connectors.Call, k connectors.Kind) system {
-	if k == connectors.KindContact {
-		return people{service{c.Client(), strings.TrimSuffix(d.people.String(), "/")}}
+	switch k {
+	case connectors.KindContact:
+		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}}
+	case connectors.KindTask:
+		return tasks{service{hc: c.Client(), base: d.tasks}, time.Now}
+	case connectors.KindMail:
+		return mails{service{hc: c.Client(), base: d.mail + ofMe, user: ofMe}, d.letters}
 	}
-	return calendar{service{c.Client(), d.calendar}, d.zones}
+	return calendar{service{hc: c.Client(), base: d.calendar}, d.zones}
 }
 
 // Changes implements connectors.Driver.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -32,23 +33,60 @@ type world struct {
 	testing.TB
 	g     *googletest.Server
 	srv   *httptest.Server // calendars
-	there *httptest.Server // contacts
+	there *httptest.Server // contacts, mails and tasks
 	conn  *connectors.Conn
 
 	mu    sync.Mutex
-	paths []string
+	paths []string // what arrived
+	asks  []string // the same with what is asked, without the name of the server
+	said  []string // what was answered
+	meets func(rw http.ResponseWriter, r *http.Request) bool
 }
 
-func newWorld(t testing.TB, o googletest.Options) *world {
+// meet lets a function answer instead of the service, where it reports that it did.
+func (w *world) meet(f func(rw http.ResponseWriter, r *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.meets = f
+}
+
+// asked returns what was asked since the last time, and what was answered.
+func (w *world) asked() (asks, said []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	asks, said, w.asks, w.said = w.asks, w.said, nil, nil
+	return asks, said
+}
+
+func newWorld(t testing.TB, o googletest.Options, options ...string) *world {
 	o.Accounts = map[string]string{"token-of-ana": ana, "token-of-ben": ben}
 	w := &world{TB: t, g: googletest.New(&o)}
+	settings := map[string]string{}
+	for i := 0; i < len(options); i += 2 {
+		settings[options[i]] = options[i+1]
+	}
 	roots := x509.NewCertPool()
 	start := func(name string) *httptest.Server {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			w.paths = append(w.paths, name+" "+r.Method+" "+r.URL.Path)
+			w.asks = append(w.asks, r.Method+" "+r.URL.RequestURI())
+			f := w.meets
 			w.mu.Unlock()
-			w.g.ServeHTTP(rw, r)
+			if f != nil && f(rw, r) {
+				return
+			}
+			b, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(strings.NewReader(string(b)))
+			rec := httptest.NewRecorder()
+			w.g.ServeHTTP(rec, r)
+			w.mu.Lock()
+			w.said = append(w.said, rec.Body.String())
+			w.asks[len(w.asks)-1] += string(b)
+			w.mu.Unlock()
+			maps.Copy(rw.Header(), rec.Header())
+			rw.WriteHeader(rec.Code)
+			_, _ = rw.Write(rec.Body.Bytes())
 		}))
 		s.Config.ErrorLog = log.New(io.Discard, "", 0)
 		s.StartTLS()
@@ -71,8 +109,8 @@ func newWorld(t testing.TB, o googletest.Options) *world {
 	hub, err := connectors.NewHub(az.Authorizer, safe, Plugin())
 	require.NoError(t, err)
 	w.conn, err = hub.Open(t.Context(), authztest.Principal(t, "user:idp/ana"), connectors.Endpoint{Plugin: Name, URL: w.srv.URL + "/calendar/v3",
-		Elsewhere: map[connectors.Kind]string{connectors.KindContact: w.there.URL + "/v1"},
-		Resource:  authztest.Resource(t, "tenants/acme/users/ana/mailbox"), Secret: ref, Roots: roots})
+		Elsewhere: map[connectors.Kind]string{connectors.KindContact: w.there.URL + "/v1", connectors.KindMail: w.there.URL + "/gmail/v1", connectors.KindTask: w.there.URL + "/tasks/v1"},
+		Resource:  authztest.Resource(t, "tenants/acme/users/ana/mailbox"), Secret: ref, Roots: roots, Timeout: 20 * time.Second, Options: settings})
 	require.NoError(t, err)
 	return w
 }

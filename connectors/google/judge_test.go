@@ -56,3 +56,28 @@ func TestGooglesClientsJudgeTheEmulator(t *testing.T) {
 		"people": "Ito", "changed": "Berg", "stalePerson": 400.0, "batch": "200 404", "gone": "true"}, saw)
 	require.Equal(t, []googletest.Message{{Kind: "update", From: ana, To: ben, Subject: "Moved"}}, g.Ledger(), "who says nothing tells everybody")
 }
+
+// Google's own client for Go, in a module of its own, finds the same.
+func TestGooglesGoClientJudgesTheEmulator(t *testing.T) {
+	g := googletest.New(&googletest.Options{Accounts: map[string]string{"token-of-ana": ana}})
+	srv := httptest.NewTLSServer(g)
+	defer srv.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	run := func(args ...string) ([]byte, error) {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = filepath.Join("googletest", "goclient")
+		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off", "GOOGLETEST_URL="+srv.URL, "GOOGLETEST_TOKEN=token-of-ana", "GOOGLETEST_CA="+ca)
+		return cmd.CombinedOutput()
+	}
+	if out, err := run("mod", "download"); err != nil {
+		if os.Getenv("CI") == "true" || os.Getenv("LOCKKEEPER_REQUIRE") == "servers" {
+			t.Fatalf("Google's client for Go cannot be fetched: %s", out)
+		}
+		t.Skip("left out Google's client for Go as a judge: its module cannot be fetched")
+	}
+	out, err := run("test", "-count=1", "-v", "./...")
+	require.NoError(t, err, "%s\n%v", out, g.Unknown())
+	require.NotContains(t, string(out), "SKIP")
+	require.Empty(t, g.Unknown())
+}

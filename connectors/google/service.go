@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
 	"github.com/lockkeeper/lockkeeper/connectors/internal/remote"
@@ -16,10 +17,17 @@ import (
 type service struct {
 	hc   *http.Client
 	base string
+	user string // end of base that says whose, absent from the address of batches
 }
 
 // do sends one request and decodes its answer into v, unless v is nil.
 func (s service) do(ctx context.Context, method, path string, query url.Values, match string, body, v any) error {
+	_, err := s.exchange(ctx, method, path, query, match, body, v)
+	return err
+}
+
+// exchange is do that returns the header of the answer.
+func (s service) exchange(ctx context.Context, method, path string, query url.Values, match string, body, v any) (http.Header, error) {
 	h := http.Header{"Accept": {"application/json"}}
 	if match != "" {
 		h.Set("If-Match", match)
@@ -31,30 +39,54 @@ func (s service) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		var err error
 		if r.Body, err = json.Marshal(body); err != nil {
-			return &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
+			return nil, &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
 		}
 		h.Set("Content-Type", "application/json")
 	}
-	resp, err := remote.Do(ctx, s.hc, r)
-	if err != nil {
-		return err
-	}
 	wrote := method != http.MethodGet
-	if err := classify(resp, wrote); err != nil {
-		return err
+	var resp remote.Response
+	for try := 1; ; try++ {
+		var err error
+		if resp, err = remote.Do(ctx, s.hc, r); err != nil {
+			return nil, err
+		}
+		if err = classify(resp, wrote); err == nil {
+			break
+		}
+		// With 429 that was done already; Google also says it with 403.
+		wait, slow := told(err)
+		if wrote || !slow || resp.Status != http.StatusForbidden || try >= tries || wait > longestWait {
+			return nil, err
+		}
+		if err := pause(ctx, wait, try); err != nil {
+			return nil, err
+		}
 	}
 	if v == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.Unmarshal(resp.Body, v); err != nil {
 		lost := connectors.ErrMalformed
 		if wrote {
 			lost = connectors.ErrUnknownOutcome
 		}
-		return &connectors.Error{Class: lost, Detail: "not the JSON that was asked for"}
+		return nil, &connectors.Error{Class: lost, Detail: "not the JSON that was asked for"}
 	}
-	return nil
+	return resp.Header, nil
 }
+
+// told reports whether an error asks to slow down, and for how long.
+func told(err error) (time.Duration, bool) {
+	var e *connectors.Error
+	if errors.As(err, &e) && errors.Is(e.Class, connectors.ErrThrottled) {
+		return e.RetryAfter, true
+	}
+	return 0, false
+}
+
+// Until what is counted by the day is counted anew, at midnight on the Pacific
+// coast, it is asked once an hour.
+const everyHour = time.Hour
 
 // classify is what an answer means, nil for a success. Of what the service says
 // only its reasons count, and only those known here.
@@ -88,8 +120,10 @@ func classify(r remote.Response, wrote bool) error {
 	}
 	for _, reason := range reasons {
 		switch reason {
-		case "rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED":
-			e.Class = connectors.ErrThrottled
+		case "rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "concurrentLimitExceeded":
+			slow(e, r, 0)
+		case "quotaExceeded", "dailyLimitExceeded", "DAILY_LIMIT_EXCEEDED":
+			slow(e, r, everyHour)
 		case "EXPIRED_SYNC_TOKEN", "fullSyncRequired", "updatedMinTooLongAgo":
 			e.Class = connectors.ErrCursorExpired
 		case "FAILED_PRECONDITION", "failedPrecondition", "conditionNotMet":
@@ -99,6 +133,17 @@ func classify(r remote.Response, wrote bool) error {
 		}
 	}
 	return e
+}
+
+// slow makes of a refusal one that asks to wait: as long as the header says, whatever
+// the status, else as long as it takes.
+func slow(e *connectors.Error, r remote.Response, least time.Duration) {
+	e.Class = connectors.ErrThrottled
+	r.Status = http.StatusTooManyRequests
+	var t *connectors.Error
+	if errors.As(r.Err(false), &t) {
+		e.RetryAfter = max(e.RetryAfter, t.RetryAfter, least)
+	}
 }
 
 // named adds an id to an error.
@@ -170,4 +215,9 @@ func (t token) next(page, sync string) (cursor string, more bool, err error) {
 // word reports whether a text is one or more of the given runes.
 func word(s, runes string) bool {
 	return s != "" && len(s) <= connectors.MaxID && strings.Trim(s, runes) == ""
+}
+
+// response is an answer that was read by hand.
+func response(r *http.Response, body []byte) remote.Response {
+	return remote.Response{Status: r.StatusCode, Header: r.Header, Body: body}
 }

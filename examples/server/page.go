@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/examples/server/api"
 	"github.com/lockkeeper/lockkeeper/secrets"
 )
 
@@ -44,7 +45,23 @@ func newPage(h *house, j *jobs) (http.Handler, error) {
 		}
 		p.templates[path.Base(n)] = t
 	}
-	return guarded(http.NewCrossOriginProtection().Handler(p.routes())), nil
+	programs, err := api.New(api.Options{Authorizer: h.az, Records: h.audit, Root: h.all, Who: func(r *http.Request) (authz.Principal, bool) { return p.persona(r).Principal, true }})
+	if err != nil {
+		return nil, err
+	}
+	m := http.NewServeMux()
+	m.Handle("/", limited(p.routes()))
+	m.Handle("/v1/", programs)
+	m.Handle("/openapi.json", programs)
+	return guarded(http.NewCrossOriginProtection().Handler(m)), nil
+}
+
+// limited bounds what a form may send.
+func limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // guarded puts on every answer what keeps others out: browsers that were sent
@@ -63,7 +80,6 @@ func guarded(next http.Handler) http.Handler {
 			http.Error(w, "This page is only for the machine it runs on: ask for localhost.", http.StatusMisdirectedRequest)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		next.ServeHTTP(w, r)
 	})
 }

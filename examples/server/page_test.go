@@ -23,6 +23,7 @@ func TestPages(t *testing.T) {
 	t.Run("reasons", func(t *testing.T) { reasons(t, s) })
 	t.Run("an edit on either side arrives on the other", func(t *testing.T) { edits(t, s) })
 	t.Run("a stale form saves nothing", func(t *testing.T) { staleForm(t, s) })
+	t.Run("programs ask as the persona too", func(t *testing.T) { programs(t, s) })
 	t.Run("sync now", func(t *testing.T) { syncNow(t, s) })
 	assert.Zero(t, s.stop(), "a server that is asked to stop has done what it should")
 	assert.NotContains(t, s.words.String(), "panic")
@@ -216,4 +217,30 @@ func syncNow(t *testing.T, s *served) {
 	}
 	status, _ = s.as("user").post("/mailboxes/bo/run", nil)
 	assert.Equal(t, http.StatusForbidden, status, "Ana may not start a round of Bo’s mailbox")
+}
+
+// evidence: P1
+func programs(t *testing.T, s *served) {
+	const check = "/v1/decisions:check?principal=user:demo/ana&permission=mailbox.items.read&resource=tenants/acme/users/ana/mailbox"
+	status, text := s.as("tenant-admin").get(check)
+	assert.Equal(t, http.StatusOK, status, text)
+	assert.Contains(t, text, `"allowed":true`)
+	status, text = s.as("sales").get(check)
+	assert.Equal(t, http.StatusForbidden, status, text)
+	assert.Contains(t, text, "authz.decisions.explain is needed on tenants/acme/users/ana/mailbox.")
+	status, text = s.as("administration").get("/v1/audit-events?under=tenants/acme&limit=500")
+	assert.Equal(t, http.StatusOK, status, text)
+	assert.Contains(t, text, "user:demo/sales", "what was refused is on record")
+	status, text = s.as("administration").get("/v1/audit-chain")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, text, `"whole":true`)
+	status, text = s.as("sales").get("/openapi.json")
+	assert.Equal(t, http.StatusOK, status)
+	assert.Contains(t, text, `"x-permission":"authz.decisions.explain"`)
+	req, err := http.NewRequest(http.MethodPost, s.url+"/v1/authorizations", strings.NewReader("{}"))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Origin", "https://elsewhere.example")
+	status, _ = s.as("tenant-admin").do(req)
+	assert.Equal(t, http.StatusForbidden, status, "another site cannot make a browser change anything")
 }

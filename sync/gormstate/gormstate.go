@@ -8,6 +8,7 @@ package gormstate
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
@@ -184,9 +185,7 @@ CREATE TABLE link (
 	left_id TEXT NOT NULL, left_rev TEXT NOT NULL, right_id TEXT NOT NULL, right_rev TEXT NOT NULL,
 	origin INTEGER NOT NULL, state INTEGER NOT NULL, seen INTEGER NOT NULL,
 	role INTEGER NOT NULL DEFAULT 0, apart TEXT NOT NULL DEFAULT '', base BLOB, loop INTEGER NOT NULL DEFAULT 0, since INTEGER NOT NULL DEFAULT 0,
-	files TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
-CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
+	files TEXT NOT NULL DEFAULT '', left_hash BLOB, right_hash BLOB);` + byHash + `
 CREATE INDEX link_waiting ON link (kind, number) WHERE state = 5;
 CREATE TABLE intent (
 	key TEXT PRIMARY KEY, kind INTEGER NOT NULL, side INTEGER NOT NULL, source_id TEXT NOT NULL, rev TEXT NOT NULL, missed INTEGER NOT NULL, proof INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
@@ -200,6 +199,12 @@ CREATE TABLE position (side INTEGER NOT NULL, kind INTEGER NOT NULL, cursor TEXT
 CREATE TABLE approval (kind INTEGER PRIMARY KEY, deletions INTEGER NOT NULL);
 CREATE TABLE self (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('schema', 5), ('epoch', 0);` + tally
+
+// byHash finds links by a keyed hash of an id: some systems' ids are longer than all
+// else that is kept of a pair, and an index of them would keep them twice.
+const byHash = `
+CREATE UNIQUE INDEX link_left ON link (kind, left_hash) WHERE left_hash IS NOT NULL;
+CREATE UNIQUE INDEX link_right ON link (kind, right_hash) WHERE right_hash IS NOT NULL;`
 
 // tally keeps the number of links that are kept alike, those in the states Linked
 // and Conflicted. Counting them takes longer the more there are, and every round
@@ -239,11 +244,15 @@ const from3 = `
 ALTER TABLE link ADD COLUMN files TEXT NOT NULL DEFAULT '';
 UPDATE meta SET value = 4 WHERE name = 'schema';`
 
-// from4 brings one of the fourth form to the fifth. When an intent was made says
-// nothing of when it was looked for.
+// from4 brings one of the fourth form to the fifth, whose links are hashed after it.
+// When an intent was made says nothing of when it was looked for.
 const from4 = `
 ALTER TABLE intent RENAME COLUMN made TO missed;
 UPDATE intent SET missed = 0;
+DROP INDEX link_left;
+DROP INDEX link_right;
+ALTER TABLE link ADD COLUMN left_hash BLOB;
+ALTER TABLE link ADD COLUMN right_hash BLOB;
 UPDATE meta SET value = 5 WHERE name = 'schema';`
 
 type state struct {
@@ -289,6 +298,11 @@ func (h *state) takeOver(ctx context.Context) error {
 		}
 		for _, step := range []string{from1, from2, from3, from4}[version-1:] {
 			if _, err := tx.ExecContext(ctx, step); err != nil {
+				return err
+			}
+		}
+		if version < schemaVersion {
+			if err := rehash(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -358,6 +372,56 @@ func unix(t time.Time) int64 {
 
 const linkColumns = "number, kind, left_id, left_rev, right_id, right_rev, origin, state, seen, role, apart, base, loop, since, files"
 
+// hashed is what a link is found by. Nobody who does not have the key can make two
+// ids that have the same; if two have, the second is refused, and none is taken for
+// the other, because the whole id is compared when it is read.
+func hashed(key []byte, id string) []byte {
+	if id == "" {
+		return nil
+	}
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("id\x00" + id))
+	return m.Sum(nil)[:16]
+}
+
+// hashKey returns the key of the hashes, which is kept with the open file.
+func (h *state) hashKey(ctx context.Context) ([]byte, error) {
+	var err error
+	if h.ids == nil {
+		h.ids, err = ownKey(ctx, h.db)
+	}
+	return h.ids, err
+}
+
+// rehash gives the links of an older form their hashes, and the index of these.
+func rehash(ctx context.Context, tx *sql.Tx) error {
+	key, err := ownKey(ctx, tx)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		number int64
+		id     [2]string
+	}
+	scan := func(scan func(...any) error) (r row, err error) { return r, scan(&r.number, &r.id[0], &r.id[1]) }
+	for after := int64(0); ; {
+		rows, err := list(ctx, tx, scan, "SELECT number, left_id, right_id FROM link WHERE number > ? ORDER BY number LIMIT 1000", after)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			after = r.number
+			if _, err := tx.ExecContext(ctx, "UPDATE link SET left_hash = ?, right_hash = ? WHERE number = ?", hashed(key, r.id[0]), hashed(key, r.id[1]), after); err != nil {
+				return err
+			}
+		}
+		if len(rows) == 0 {
+			_, err = tx.ExecContext(ctx, byHash)
+			return err
+		}
+	}
+}
+
 func scanLink(scan func(...any) error) (l lksync.Link, err error) {
 	var seen, loop, since int64
 	var apart, files string
@@ -387,16 +451,20 @@ func (h *state) Find(ctx context.Context, k connectors.Kind, s lksync.Side, id s
 	if id == "" {
 		return lksync.Link{}, false, nil
 	}
-	q := "SELECT " + linkColumns + " FROM link WHERE kind = ? AND left_id = ? AND left_id <> ''"
+	q, i := "SELECT "+linkColumns+" FROM link WHERE kind = ? AND left_hash = ?", 0
 	if s == lksync.Right {
-		q = "SELECT " + linkColumns + " FROM link WHERE kind = ? AND right_id = ? AND right_id <> ''"
+		q, i = "SELECT "+linkColumns+" FROM link WHERE kind = ? AND right_hash = ?", 1
+	}
+	key, err := h.hashKey(ctx)
+	if err != nil {
+		return lksync.Link{}, false, err
 	}
 	st, err := h.prepare(ctx, h.db, q)
 	if err != nil {
 		return lksync.Link{}, false, err
 	}
-	l, err := scanLink(st.QueryRowContext(ctx, k, id).Scan)
-	if errors.Is(err, sql.ErrNoRows) {
+	l, err := scanLink(st.QueryRowContext(ctx, k, hashed(key, id)).Scan)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && l.ID[i] != id {
 		return lksync.Link{}, false, nil
 	}
 	return l, err == nil, err
@@ -407,7 +475,7 @@ func (h *state) Links(ctx context.Context, k connectors.Kind, after int64, limit
 	return list(ctx, h.db, scanLink, "SELECT "+linkColumns+" FROM link WHERE kind = ? AND number > ? ORDER BY number LIMIT ?", k, after, limit)
 }
 
-func list[T any](ctx context.Context, db *sql.DB, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+func list[T any](ctx context.Context, db querier, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -441,15 +509,29 @@ func (h *state) Identity(ctx context.Context) (is [2]string, err error) {
 }
 
 // Key implements lksync.State.
-func (h *state) Key(ctx context.Context) ([]byte, error) {
-	key := make([]byte, 32)
+func (h *state) Key(ctx context.Context) ([]byte, error) { return ownKey(ctx, h.db) }
+
+// querier is a database or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// ownKey returns the key of a state, making it at first.
+func ownKey(ctx context.Context, q querier) (key []byte, err error) {
+	err = q.QueryRowContext(ctx, "SELECT value FROM self WHERE name = 'key'").Scan(&key)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return key, err
+	}
+	key = make([]byte, 32)
 	if _, err := rand.Read(key); err != nil {
 		return nil, err
 	}
-	if _, err := h.db.ExecContext(ctx, "INSERT OR IGNORE INTO self (name, value) VALUES ('key', ?)", key); err != nil {
+	if _, err := q.ExecContext(ctx, "INSERT OR IGNORE INTO self (name, value) VALUES ('key', ?)", key); err != nil {
 		return nil, err
 	}
-	err := h.db.QueryRowContext(ctx, "SELECT value FROM self WHERE name = 'key'").Scan(&key)
+	err = q.QueryRowContext(ctx, "SELECT value FROM self WHERE name = 'key'").Scan(&key)
 	return key, err
 }
 
@@ -501,10 +583,11 @@ func (h *state) Approved(ctx context.Context, k connectors.Kind) (n int, err err
 // What a commit does for each record of a batch.
 const (
 	dropLink = "DELETE FROM link WHERE number = ?"
-	putLink  = "INSERT INTO link (" + linkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	putLink  = "INSERT INTO link (" + linkColumns + `, left_hash, right_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (number) DO UPDATE SET left_id = excluded.left_id, left_rev = excluded.left_rev, right_id = excluded.right_id,
 		right_rev = excluded.right_rev, origin = excluded.origin, state = excluded.state, seen = excluded.seen, role = excluded.role,
-		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files`
+		apart = excluded.apart, base = excluded.base, loop = excluded.loop, since = excluded.since, files = excluded.files,
+		left_hash = excluded.left_hash, right_hash = excluded.right_hash`
 	beginIntent = "INSERT OR REPLACE INTO intent (key, kind, side, source_id, rev, missed, proof) VALUES (?, ?, ?, ?, ?, ?, ?)"
 	endIntent   = "DELETE FROM intent WHERE key = ?"
 )
@@ -512,6 +595,13 @@ const (
 // Commit implements lksync.State.
 func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 	// Before the transaction, which has the only connection to itself.
+	var key []byte
+	if len(b.Put) > 0 {
+		var err error
+		if key, err = h.hashKey(ctx); err != nil {
+			return fmt.Errorf("gormstate: commit: %w", spaceless(filepath.Dir(h.base), err))
+		}
+	}
 	for query, n := range map[string]int{dropLink: len(b.Drop), putLink: len(b.Put), beginIntent: len(b.Begin), endIntent: len(b.End)} {
 		if n > 0 {
 			if _, err := h.prepare(ctx, h.db, query); err != nil {
@@ -557,7 +647,7 @@ func (h *state) Commit(ctx context.Context, b lksync.Batch) error {
 			}
 			if err := exec(putLink,
 				number, l.Kind, l.ID[0], l.Rev[0], l.ID[1], l.Rev[1], l.Origin, l.State, unix(l.Seen), l.Role, fields(l.Apart), []byte(l.Base),
-				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since), files); err != nil {
+				int64(l.Way)<<16|int64(l.Turns)<<8|int64(l.Writes), unix(l.Since), files, hashed(key, l.ID[0]), hashed(key, l.ID[1])); err != nil {
 				return err
 			}
 		}

@@ -89,9 +89,19 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	require.NoError(t, err)
 	l := lksync.Link{Kind: connectors.KindContact, ID: [2]string{"l", "r"}, Rev: [2]string{"1", "2"}, Origin: lksync.Left, State: lksync.Linked}
 	require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{l}, Begin: []lksync.Intent{{Key: "k", Kind: l.Kind, Side: lksync.Left}}}))
+	var more lksync.Batch
+	for i := range 2500 { // more than are hashed at once
+		m := l
+		m.Kind, m.ID = connectors.KindAppointment, [2]string{fmt.Sprint("l", i), fmt.Sprint("r", i)}
+		more.Put = append(more.Put, m)
+	}
+	require.NoError(t, h.Commit(t.Context(), more))
 	_, err = h.(*state).db.ExecContext(t.Context(), `DROP INDEX link_waiting; DROP TABLE self;
 		DROP TRIGGER link_came; DROP TRIGGER link_went; DROP TRIGGER link_turned; DROP TABLE tally;
 		ALTER TABLE link DROP COLUMN role; ALTER TABLE link DROP COLUMN apart; ALTER TABLE link DROP COLUMN base; ALTER TABLE link DROP COLUMN loop; ALTER TABLE link DROP COLUMN since; ALTER TABLE link DROP COLUMN files;
+		DROP INDEX link_left; DROP INDEX link_right; ALTER TABLE link DROP COLUMN left_hash; ALTER TABLE link DROP COLUMN right_hash;
+		CREATE UNIQUE INDEX link_left ON link (kind, left_id) WHERE left_id <> '';
+		CREATE UNIQUE INDEX link_right ON link (kind, right_id) WHERE right_id <> '';
 		ALTER TABLE intent DROP COLUMN proof; ALTER TABLE intent RENAME COLUMN missed TO made; UPDATE intent SET made = 1; UPDATE meta SET value = 1 WHERE name = 'schema'`)
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
@@ -102,6 +112,19 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, ok)
 		require.Equal(t, "2", got.Rev[1])
+		_, ok, err = h.Find(t.Context(), l.Kind, lksync.Right, "r")
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Error(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{{Kind: l.Kind, ID: [2]string{"l", "other"}}}}), "an id is linked once")
+		for _, m := range []lksync.Link{more.Put[0], more.Put[1200], more.Put[2499]} {
+			got, ok, err := h.Find(t.Context(), m.Kind, lksync.Right, m.ID[1])
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, m.ID, got.ID)
+		}
+		require.NoError(t, h.Close())
+		h, err = s.Open(t.Context(), "a")
+		require.NoError(t, err)
 		ins, err := h.Intents(t.Context())
 		require.NoError(t, err)
 		require.Len(t, ins, 1)
@@ -120,6 +143,32 @@ func TestOlderStatesAreMigrated(t *testing.T) {
 	require.NoError(t, h.Close())
 	_, err = s.Open(t.Context(), "a")
 	require.ErrorIs(t, err, lksync.ErrState, "a newer one is left alone")
+}
+
+// Two ids whose hashes are the same are two: neither is found under the other's
+// name, and the second is refused.
+func TestHashesThatCollideMergeNothing(t *testing.T) {
+	s, err := New(t.TempDir(), keyring(t), nil)
+	require.NoError(t, err)
+	h, err := s.Open(t.Context(), "a")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	k := connectors.KindContact
+	link := func(l, r string) lksync.Link {
+		return lksync.Link{Kind: k, ID: [2]string{l, r}, Origin: lksync.Left, State: lksync.Linked}
+	}
+	require.NoError(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{link("l", "r")}}))
+	key, err := h.Key(t.Context())
+	require.NoError(t, err)
+	_, err = h.(*state).db.ExecContext(t.Context(), "UPDATE link SET right_hash = ?", hashed(key, "other"))
+	require.NoError(t, err)
+	_, ok, err := h.Find(t.Context(), k, lksync.Right, "other")
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.Error(t, h.Commit(t.Context(), lksync.Batch{Put: []lksync.Link{link("m", "other")}}))
+	_, ok, err = h.Find(t.Context(), k, lksync.Left, "l")
+	require.NoError(t, err)
+	require.True(t, ok)
 }
 
 // What is counted on the way is what counting finds, whatever a link turns into.
@@ -259,7 +308,7 @@ func TestEveryColumnHasAClass(t *testing.T) {
 		"meta.name": "constant", "meta.value": "counter",
 		"link.number": "counter", "link.kind": "flag", "link.left_id": "id", "link.left_rev": "revision", "link.right_id": "id", "link.right_rev": "revision",
 		"link.origin": "flag", "link.state": "flag", "link.seen": "date",
-		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date", "link.files": "ids and revisions",
+		"link.role": "flag", "link.apart": "flag", "link.base": "keyed digest, off by default", "link.loop": "counter", "link.since": "date", "link.files": "ids and revisions", "link.left_hash": "keyed hash of an id", "link.right_hash": "keyed hash of an id",
 		"intent.proof": "keyed check of 16 bits", "self.name": "constant", "self.value": "id or key",
 		"intent.key": "id", "intent.kind": "flag", "intent.side": "flag", "intent.source_id": "id", "intent.rev": "revision", "intent.missed": "date",
 		"issue.number": "counter", "issue.kind": "flag", "issue.left_id": "id", "issue.right_id": "id", "issue.code": "flag", "issue.field": "flag",
@@ -288,6 +337,12 @@ func TestEveryColumnHasAClass(t *testing.T) {
 }
 
 func TestSizeOfALink(t *testing.T) {
+	for name, right := range map[string]string{"CalDAV": "lk-%032x.vcf", "EWS": "AAMkADk1ZTVjZTA0LTUyNzYtNDQzNi04OTU2LTY5OTc0ZWVmNzYzMABGAAAAAAAiQ8W967B7TKBjgx9rVEURBwAiIsqMbYjsT5e-T7KzowPTAAAAAAEOAAAiIsqMbYjsT5e-%016x"} {
+		t.Run(name, func(t *testing.T) { sizeOfALink(t, right) })
+	}
+}
+
+func sizeOfALink(t *testing.T, right string) {
 	dir := t.TempDir()
 	s, err := New(dir, keyring(t), nil)
 	require.NoError(t, err)
@@ -297,7 +352,7 @@ func TestSizeOfALink(t *testing.T) {
 	var b lksync.Batch
 	for i := range n {
 		b.Put = append(b.Put, lksync.Link{Kind: connectors.KindContact, Origin: lksync.Left, State: lksync.Linked,
-			ID:  [2]string{fmt.Sprintf("00163E%026d", i), fmt.Sprintf("lk-%032x.vcf", i)},
+			ID:  [2]string{fmt.Sprintf("00163E%026d", i), fmt.Sprintf(right, i)},
 			Rev: [2]string{"W/\"datetimeoffset'2026-01-01T00%3A00%3A00.0000000Z'\"", `"` + strings.Repeat("f", 64) + `"`}})
 	}
 	require.NoError(t, h.Commit(t.Context(), b))

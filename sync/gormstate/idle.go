@@ -15,6 +15,7 @@ type kept struct {
 	db   *sql.DB
 	statements
 	files [2]os.FileInfo // state and key, as they were when it was opened
+	ids   []byte         // key of the hashes of ids; nil until it is needed
 }
 
 // idle keeps the files that were used last open for their next round, up to a

@@ -52,7 +52,8 @@ func TestAFullDiskIsCalledByItsName(t *testing.T) {
 	require.NoError(t, err)
 	n, err := h.Count(t.Context(), connectors.KindContact)
 	require.NoError(t, err)
-	require.Equal(t, kept, n, "what was acknowledged, and nothing else")
+	require.Contains(t, []int{kept, kept + 100}, n, "what was acknowledged, and at most the batch that failed, whole")
+	kept += 100 // so that the next ids are others
 	require.NoError(t, put())
 	require.NoError(t, h.Close())
 }

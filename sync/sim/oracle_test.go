@@ -368,6 +368,9 @@ func (w *world) noted(put []lksync.Link) {
 		if it := w.crm.byID[l.ID[0]]; it != nil && l.ID[1] != "" && l.State == lksync.Linked && !(it.what.meeting && found) {
 			it.what.linked |= 1 << w.box
 		}
+		if l.State == lksync.Unlinked {
+			continue // it remembers what stands there, and says nothing of who wrote it
+		}
 		for i, s := range []*system{w.crm, w.boxes[w.box]} {
 			if it := s.byID[l.ID[i]]; it != nil && (l.Rev[i] == it.written[w.box] || l.Rev[i] == it.rec.Rev) {
 				it.written[w.box] = ""

@@ -46,7 +46,7 @@ func (s *state) Commit(ctx context.Context, b lksync.Batch) error {
 	}
 	f := w.boundary(false, "commit")
 	w.judgeBatch(b)
-	if f.class != nil {
+	if f.class != nil && !f.after {
 		w.note("  fault: disk full")
 		return f.class
 	}
@@ -61,6 +61,10 @@ func (s *state) Commit(ctx context.Context, b lksync.Batch) error {
 	}
 	if f.crash {
 		w.crash("after commit")
+	}
+	if f.after {
+		w.note("  fault: disk full, and committed")
+		return errors.Join(err, f.class)
 	}
 	return err
 }

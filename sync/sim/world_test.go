@@ -435,7 +435,9 @@ func (w *world) exact(x exact, network bool, op string) (f fault) {
 		w.mids = append(w.mids, step{op: opExact, tick: w.tick + 1, n: uint64(isRefused)})
 	}
 	if !network && f.class != nil {
-		f = fault{class: errDiskFull}
+		// A file system may run out of room when all is written, and what failed
+		// is there after all when it is opened again.
+		f = fault{class: errDiskFull, after: x == losesReply}
 	}
 	return f
 }

@@ -14,14 +14,14 @@ import (
 
 // point is a place that can be changed: a condition or a statement.
 type point struct {
-	id             int
-	kind           string // condition, clause, result, return, jump, call, assign
-	file, fn, text string
-	line           int
-	modes          []string // true, false: what a condition becomes; skip: the statement is left out
+	ID             int
+	Kind           string // condition, clause, result, return, jump, call, assign
+	File, Fn, Text string
+	Line           int
+	Modes          []string // true, false: what a condition becomes; skip: the statement is left out
 }
 
-func (p point) String() string { return p.file + " " + p.fn + " " + p.kind + " `" + p.text + "`" }
+func (p point) String() string { return p.File + " " + p.Fn + " " + p.Kind + " `" + p.Text + "`" }
 
 // helper is what the changed files call. A run that looks for coverage maps a
 // file of two bytes a point: seen true (or seen at all), seen false.

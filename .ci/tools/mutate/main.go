@@ -9,6 +9,9 @@
 // runs alone first, which shows what it reaches; a mutant then meets only those
 // tests that can notice it, those first that reach little else. A test that never
 // ends has noticed it.
+//
+// With -again it goes on where an earlier run with the same -out was ended, so
+// that it can be run in pieces of a few minutes.
 package main
 
 import (
@@ -16,6 +19,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -31,17 +35,23 @@ import (
 )
 
 type test struct {
-	name string
-	took time.Duration
-	seen []byte // see helper
+	Name string
+	Took time.Duration
+	Seen []byte // see helper
 }
 
 type runner struct {
 	dir, binary, out string
 	flags            []string
-	points           []point
-	tests            []test
 	budget           time.Duration
+	again            bool
+	prepared
+}
+
+// prepared is what is kept for another run.
+type prepared struct {
+	Points []point
+	Tests  []test
 }
 
 func main() {
@@ -57,12 +67,17 @@ func main() {
 	skip := flag.String("skip", "", "regular expression of tests to leave out")
 	budget := flag.Duration("budget", 0, "stop at so much time of tests for one mutant, for a first look; 0: run all that reach it")
 	coverOnly := flag.Bool("cover", false, "coverage only")
+	again := flag.Bool("again", false, "go on with what an earlier run left in -out: the copy, what tests reach, verdicts")
 	flag.Parse()
 	if *out == "" {
 		log.Fatal("-out: name a folder to write to")
 	}
 	r := &runner{out: *out, binary: filepath.Join(*out, "mutants.test"), flags: flag.Args(), budget: *budget}
-	if err := r.prepare(*root, *pkg, *run, *skip); err != nil {
+	r.dir, r.again = filepath.Join(*out, "module", *pkg), *again
+	if err := r.prepare(*root); err != nil {
+		log.Fatal(err)
+	}
+	if err := r.reach(*run, *skip); err != nil {
 		log.Fatal(err)
 	}
 	if err := r.coverage(); err != nil {
@@ -76,19 +91,27 @@ func main() {
 	}
 }
 
-// prepare copies the module, changes the package, compiles its tests and runs
-// each alone.
-func (r *runner) prepare(root, pkg, run, skip string) error {
+// prepare copies the module, changes the package and compiles its tests.
+func (r *runner) prepare(root string) error {
+	if r.again {
+		b, err := os.ReadFile(filepath.Join(r.out, "prepared.json"))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b, &r.prepared)
+	}
 	module := filepath.Join(r.out, "module")
 	if err := os.RemoveAll(module); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(r.journal()); err != nil {
 		return err
 	}
 	if err := copyTree(root, module); err != nil {
 		return err
 	}
-	r.dir = filepath.Join(module, pkg)
 	var err error
-	if r.points, err = instrument(r.dir); err != nil {
+	if r.Points, err = instrument(r.dir); err != nil {
 		return err
 	}
 	build := exec.Command("go", "test", "-c", "-o", r.binary, ".")
@@ -96,6 +119,22 @@ func (r *runner) prepare(root, pkg, run, skip string) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("compile: %w", err)
 	}
+	return r.keep()
+}
+
+func (r *runner) journal() string { return filepath.Join(r.out, "mutants.log") }
+
+// keep writes down what is prepared.
+func (r *runner) keep() error {
+	b, err := json.Marshal(r.prepared)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(r.out, "prepared.json"), b, 0o600)
+}
+
+// reach runs each test alone.
+func (r *runner) reach(run, skip string) error {
 	list := exec.Command(r.binary, "-test.list", ".")
 	list.Dir = r.dir
 	names, err := list.Output()
@@ -107,6 +146,9 @@ func (r *runner) prepare(root, pkg, run, skip string) error {
 		if strings.HasPrefix(name, "Benchmark") || !wanted.MatchString(name) || skip != "" && left.MatchString(name) {
 			continue
 		}
+		if slices.ContainsFunc(r.Tests, func(t test) bool { return t.Name == name }) {
+			continue
+		}
 		cover := filepath.Join(r.out, "seen")
 		if err := os.RemoveAll(cover); err != nil {
 			return err
@@ -116,17 +158,20 @@ func (r *runner) prepare(root, pkg, run, skip string) error {
 			log.Printf("%s fails without a mutant and is left out: %v\n%.2000s", name, err, output)
 			continue
 		}
-		t := test{name: name, took: time.Since(began)}
-		if t.seen, err = os.ReadFile(cover); err != nil {
+		t := test{Name: name, Took: time.Since(began)}
+		if t.Seen, err = os.ReadFile(cover); err != nil {
 			return err
 		}
-		r.tests = append(r.tests, t)
+		r.Tests = append(r.Tests, t)
+		if err := r.keep(); err != nil {
+			return err
+		}
 	}
 	// Those that reach the least are about it; those that take long come last.
-	slices.SortFunc(r.tests, func(a, b test) int {
-		return cmp.Or(cmp.Compare(a.took/time.Second, b.took/time.Second), bytes.Count(a.seen, []byte{1})-bytes.Count(b.seen, []byte{1}))
+	slices.SortFunc(r.Tests, func(a, b test) int {
+		return cmp.Or(cmp.Compare(a.Took/time.Second, b.Took/time.Second), bytes.Count(a.Seen, []byte{1})-bytes.Count(b.Seen, []byte{1}))
 	})
-	log.Printf("%d points, %d tests", len(r.points), len(r.tests))
+	log.Printf("%d points, %d tests", len(r.Points), len(r.Tests))
 	return nil
 }
 
@@ -174,9 +219,9 @@ func copyTree(from, to string) error {
 // condition, whether it was ever other than the mutant makes it.
 func (t test) reaches(p point, mode string) bool {
 	if mode == "true" {
-		return t.seen[2*p.id+1] == 1
+		return t.Seen[2*p.ID+1] == 1
 	}
-	return t.seen[2*p.id] == 1
+	return t.Seen[2*p.ID] == 1
 }
 
 // coverage writes which conditions were not seen both true and false, and which
@@ -184,21 +229,21 @@ func (t test) reaches(p point, mode string) bool {
 func (r *runner) coverage() error {
 	var out strings.Builder
 	sides, seen := map[string]int{}, map[string]int{}
-	for _, p := range r.points {
+	for _, p := range r.Points {
 		for _, mode := range []string{"true", "false"} {
-			if p.text == mode || mode == "true" && p.modes[0] == "skip" {
+			if p.Text == mode || mode == "true" && p.Modes[0] == "skip" {
 				continue // a constant has one side
 			}
-			sides[p.file]++
-			if slices.ContainsFunc(r.tests, func(t test) bool { return t.reaches(p, mode) }) {
-				seen[p.file]++
+			sides[p.File]++
+			if slices.ContainsFunc(r.Tests, func(t test) bool { return t.reaches(p, mode) }) {
+				seen[p.File]++
 				continue
 			}
 			what := map[string]string{"true": "never false", "false": "never true"}[mode]
-			if p.modes[0] == "skip" {
+			if p.Modes[0] == "skip" {
 				what = "never reached"
 			}
-			fmt.Fprintf(&out, "%s:%d: %s: %s\n", p.file, p.line, what, p)
+			fmt.Fprintf(&out, "%s:%d: %s: %s\n", p.File, p.Line, what, p)
 		}
 	}
 	all, total := 0, 0
@@ -247,7 +292,15 @@ func (r *runner) mutants(kinds []string, files *regexp.Regexp, only, equivalent 
 	if err != nil {
 		return err
 	}
-	journal, err := os.Create(filepath.Join(r.out, "mutants.log"))
+	tried := map[string]string{}
+	if old, err := os.ReadFile(r.journal()); err == nil {
+		for line := range strings.Lines(string(old)) {
+			if f := strings.Split(line, "\t"); len(f) == 4 {
+				tried[f[2]] = f[0]
+			}
+		}
+	}
+	journal, err := os.OpenFile(r.journal(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -255,29 +308,32 @@ func (r *runner) mutants(kinds []string, files *regexp.Regexp, only, equivalent 
 	var survivors []string
 	count := map[string]map[string]int{}
 	names := map[string]int{} // the same text in one function again gets a number
-	for _, p := range r.points {
-		for _, mode := range p.modes {
+	for _, p := range r.Points {
+		for _, mode := range p.Modes {
 			name := p.String() + " " + mode
 			if names[name]++; names[name] > 1 {
 				name += fmt.Sprintf(" %d", names[name])
 			}
-			if !slices.Contains(kinds, p.kind) || !files.MatchString(p.file) || wanted != nil && !wanted[name] {
+			if !slices.Contains(kinds, p.Kind) || !files.MatchString(p.File) || wanted != nil && !wanted[name] {
 				continue
 			}
-			verdict, by := r.try(p, mode)
+			verdict, by := tried[name], ""
+			if verdict == "" {
+				verdict, by = r.try(p, mode)
+				fmt.Fprintf(journal, "%s\t%s:%d\t%s\t%s\n", verdict, p.File, p.Line, name, by)
+			}
 			if verdict == "survived" {
 				survivors = append(survivors, name)
 				if same[name] {
 					verdict = "equivalent"
 				}
 			}
-			for _, k := range []string{p.file, "kind " + p.kind, "total"} {
+			for _, k := range []string{p.File, "kind " + p.Kind, "total"} {
 				if count[k] == nil {
 					count[k] = map[string]int{}
 				}
 				count[k][verdict]++
 			}
-			fmt.Fprintf(journal, "%-10s %s:%d %s  %s\n", verdict, p.file, p.line, name, by)
 		}
 	}
 	rows := map[string]int{}
@@ -303,7 +359,7 @@ func (r *runner) try(p point, mode string) (verdict, by string) {
 		if len(group) == 0 {
 			return false
 		}
-		output, err := r.run(group, fmt.Sprintf("%d:%s", p.id, mode), 4*sum+8*time.Second)
+		output, err := r.run(group, fmt.Sprintf("%d:%s", p.ID, mode), 4*sum+8*time.Second)
 		if err != nil {
 			by = err.Error()
 			if m := regexp.MustCompile(`--- FAIL: (\S+)`).FindStringSubmatch(output); m != nil {
@@ -316,18 +372,18 @@ func (r *runner) try(p point, mode string) (verdict, by string) {
 		return err != nil
 	}
 	reached := false
-	for _, t := range r.tests {
+	for _, t := range r.Tests {
 		if !t.reaches(p, mode) {
 			continue
 		}
 		reached = true
-		if spent += t.took; r.budget > 0 && spent > r.budget {
+		if spent += t.Took; r.budget > 0 && spent > r.budget {
 			break
 		}
-		if len(group) > 0 && sum+t.took > most && flush() {
+		if len(group) > 0 && sum+t.Took > most && flush() {
 			return "killed", by
 		}
-		group, sum = append(group, t.name), sum+t.took
+		group, sum = append(group, t.Name), sum+t.Took
 	}
 	if flush() {
 		return "killed", by

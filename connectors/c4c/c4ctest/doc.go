@@ -6,8 +6,8 @@
 //	s.StartTLS()
 //	defer s.Close()
 //
-// It serves contacts, accounts and appointments with the notes and people below
-// them, under the names, types and lengths of the vendor's published metadata.
+// It serves accounts, contacts, individual customers, leads and activities with the
+// notes, people and attachments below them, under the names, types and lengths of the vendor's published metadata.
 // It is stricter than a friendly server: what the real one is known to refuse
 // it refuses (a write without CSRF token, "or" between two properties, unknown
 // properties and options, texts that are too long, deleting a contact), and so

@@ -23,6 +23,8 @@ type entitySet struct {
 	name  string
 	props map[string]property
 	order []string
+
+	parent, nav string // of what it stands below, "" if of nothing
 }
 
 // model is the part of the service's metadata that is emulated.
@@ -56,6 +58,13 @@ func loadModel() model {
 		set.props[p.name] = p
 		set.order = append(set.order, p.name)
 	}
+	for _, s := range m {
+		for _, p := range s.props {
+			if p.nav != "" {
+				m[p.nav].parent, m[p.nav].nav = s.name, p.name
+			}
+		}
+	}
 	return m
 }
 
@@ -70,25 +79,21 @@ func (m model) names() []string {
 
 // parent says which navigation of which set leads to a set.
 func (m model) parent(set string) (parent, nav string) {
-	for _, s := range m {
-		for _, p := range s.props {
-			if p.nav == set {
-				return s.name, p.name
-			}
-		}
-	}
-	return "", ""
+	return m[set].parent, m[set].nav
 }
 
 // readOnly are properties that the system sets itself.
 func readOnly(set, name string) bool {
 	switch name {
 	case "ObjectID", "ETag", "EntityLastChangedOn", "ChangedOn", "ChangedBy", "CreationOn", "CreatedOn", "CreatedBy", "UpdatedOn",
-		"LastUpdatedBy", "LastChangeDateTime", "ContactID", "ContactUUID", "UUID", "AccountFormattedName", "AccountUUID",
+		"LastUpdatedBy", "LastUpdatedOn", "LastChangeDateTime", "CreationDateTime", "CustomerID", "FormattedName", "DocumentLink", "MergeID", "LastChangedBy",
+		"ContactID", "ContactUUID", "UUID", "AccountFormattedName", "AccountUUID",
 		"BusinessPartnerFormattedName", "FormattedPostalAddressDescription", "NormalisedPhone", "NormalisedMobile", "Draft", "CreatedBySSI":
 		return true
 	case "AccountID":
 		return set == "CorporateAccountCollection"
+	case "ID": // numbers of activities
+		return set == "AppointmentCollection" || set == "VisitCollection" || set == "TasksCollection" || set == "EMailCollection" || set == "PhoneCallCollection" || set == "LeadCollection"
 	case "Name":
 		return set == "ContactCollection"
 	}

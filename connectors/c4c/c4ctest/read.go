@@ -2,6 +2,7 @@ package c4ctest
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -117,6 +118,17 @@ func (s *Server) read(r request, set *entitySet, keyed bool, id, tail string) (a
 			return a, nil
 		}
 		p := set.props[tail]
+		if name, ok := strings.CutSuffix(tail, "/$value"); ok {
+			b, is := one.props[name].([]byte)
+			if !is {
+				return answer{}, &failure{404, "/IWFND/CM_MGW/001", "Resource not found"}
+			}
+			mime := one.text("MimeType")
+			if mime == "" {
+				mime = "application/octet-stream"
+			}
+			return answer{200, http.Header{"Content-Type": {mime}, "Content-Length": {strconv.Itoa(len(b))}}, b}, nil
+		}
 		if p.nav == "" {
 			return answer{}, &failure{404, "/IWFND/CM_MGW/001", "Resource not found"}
 		}
@@ -247,6 +259,9 @@ func (p property) json(v any) any {
 		return nil
 	case "Boolean":
 		return v == true
+	case "Binary":
+		b, _ := v.([]byte)
+		return base64.StdEncoding.EncodeToString(b)
 	}
 	if v == nil {
 		return ""

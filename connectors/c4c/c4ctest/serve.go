@@ -14,7 +14,7 @@ import (
 )
 
 // maxBody is the longest request, in bytes.
-const maxBody = 32 << 20
+const maxBody = 48 << 20
 
 // serve answers one HTTP request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -178,7 +178,7 @@ func (f *failure) answer() answer {
 
 func writeError(w http.ResponseWriter, f *failure) { f.answer().write(w) }
 
-var address = regexp.MustCompile(`^([A-Za-z]+)(?:\('((?:[^'/]|'')*)'\))?(?:/(\$?[A-Za-z]+))?$`)
+var address = regexp.MustCompile(`^([A-Za-z]+)(?:\('((?:[^'/]|'')*)'\))?(?:/(\$?[A-Za-z]+(?:/\$value)?))?$`)
 
 // setOf is the entity set that an address names.
 func setOf(rel string) string {
@@ -207,7 +207,7 @@ func (s *Server) handle(r request) (answer, *failure) {
 	keyed := strings.Contains(rel, "(")
 	id, tail := strings.ReplaceAll(m[2], "''", "'"), m[3]
 	if r.method == http.MethodGet {
-		if !strings.Contains(r.header.Get("Accept"), "application/json") && !strings.Contains(r.query, "$format=json") && tail != "$count" {
+		if !strings.Contains(r.header.Get("Accept"), "application/json") && !strings.Contains(r.query, "$format=json") && tail != "$count" && !strings.HasSuffix(tail, "/$value") {
 			return answer{}, &failure{406, "FORMAT", "only JSON is emulated"}
 		}
 		return s.read(r, set, keyed, id, tail)
@@ -263,11 +263,14 @@ func (s *Server) handle(r request) (answer, *failure) {
 			return answer{}, &failure{412, "PRECONDITION", "Precondition failed"}
 		}
 		if r.method == http.MethodDelete {
-			if set.name == "ContactCollection" || set.name == "CorporateAccountCollection" {
+			if set.name == "ContactCollection" || set.name == "CorporateAccountCollection" || set.name == "IndividualCustomerCollection" {
 				return answer{}, &failure{405, "METHOD", "Deletion of business partners is not supported"}
 			}
 			s.drop(set.name, row)
 			return answer{status: 204, header: http.Header{}}, nil
+		}
+		if set.name == "EMailCollection" {
+			return answer{}, &failure{405, "METHOD", "Mails cannot be changed"}
 		}
 		in, f := s.props(set, r.body)
 		if f != nil {

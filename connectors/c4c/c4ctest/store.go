@@ -2,11 +2,13 @@ package c4ctest
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +112,27 @@ func (p property) value(v any) (any, *failure) {
 		if t, ok := v.(bool); ok {
 			return t, nil
 		}
+	case "Binary":
+		switch t := v.(type) {
+		case []byte:
+			return t, nil
+		case string:
+			b, err := base64.StdEncoding.DecodeString(t)
+			if err != nil || len(b) > maxFile {
+				return nil, bad("Property %s has invalid type or is too large", p.name)
+			}
+			return b, nil
+		}
+	case "Integer":
+		if n, ok := v.(float64); ok && n == math.Trunc(n) {
+			return strconv.FormatInt(int64(n), 10), nil
+		}
+		if t, ok := v.(string); ok {
+			return t, nil
+		}
+		if v == nil {
+			return "", nil
+		}
 	case "Timestamp", "Date":
 		switch t := v.(type) {
 		case nil:
@@ -198,13 +221,73 @@ func (s *Server) derive(set *entitySet, r *row) *failure {
 				c.props["AccountFormattedName"] = r.props["BusinessPartnerFormattedName"]
 			}
 		}
-	case "AppointmentCollection":
-		a, b := r.time("StartDate"), r.time("EndDate")
+	case "IndividualCustomerCollection":
+		if r.text("LastName") == "" {
+			return bad("Last name is missing")
+		}
+		r.props["FormattedName"] = strings.TrimSpace(r.text("FirstName") + " " + r.text("LastName"))
+	case "LeadCollection":
+		if r.text("Name")+r.text("Company")+r.text("ContactLastName") == "" {
+			return bad("Name, company and contact are missing")
+		}
+		if n := r.text("AccountPartyID"); n != "" && !s.partner(n, "CorporateAccountCollection") {
+			return bad("Account %s does not exist", n)
+		}
+	case "AppointmentCollection", "VisitCollection", "PhoneCallCollection":
+		from, to := "StartDateTime", "EndDateTime"
+		if set.name == "AppointmentCollection" {
+			from, to = "StartDate", "EndDate"
+		}
+		a, b := r.time(from), r.time(to)
 		if a.IsZero() || b.IsZero() || b.Before(a) {
 			return bad("Start and end are missing or in the wrong order")
 		}
+	case "TasksCollection":
+		if r.text("Subject") == "" {
+			return bad("Subject is missing")
+		}
+	default:
+		if _, file := set.props["Binary"]; file {
+			if b, ok := r.props["Binary"].([]byte); r.text("Name") == "" || !ok || b == nil {
+				return bad("Name or content is missing")
+			}
+		}
+	}
+	if n := r.text("MainAccountPartyID"); n != "" && !s.partner(n, "CorporateAccountCollection", "IndividualCustomerCollection") {
+		return bad("Account %s does not exist", n)
+	}
+	if n := r.text("MainContactPartyID"); n != "" && !s.partner(n, "ContactCollection", "IndividualCustomerCollection") {
+		return bad("Contact %s does not exist", n)
 	}
 	return nil
+}
+
+// maxFile is the largest content of an attachment, in bytes.
+const maxFile = 25 << 20
+
+// partner reports whether a number is that of a record of one of the sets.
+func (s *Server) partner(number string, sets ...string) bool {
+	for _, set := range sets {
+		for _, r := range s.sets[set].rows {
+			if r.text(numberOf(set)) == number {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// numberOf is the property with the number that the system gives a record.
+func numberOf(set string) string {
+	switch set {
+	case "ContactCollection":
+		return "ContactID"
+	case "CorporateAccountCollection":
+		return "AccountID"
+	case "IndividualCustomerCollection":
+		return "CustomerID"
+	}
+	return "ID"
 }
 
 func (s *Server) accountByNumber(number string) *row {
@@ -241,7 +324,7 @@ func (s *Server) stampRow(set *entitySet, r *row, created bool) {
 		}
 	}
 	if created {
-		for _, n := range []string{"CreationOn", "CreatedOn"} {
+		for _, n := range []string{"CreationOn", "CreatedOn", "CreationDateTime"} {
 			if _, ok := set.props[n]; ok {
 				r.props[n] = t
 			}
@@ -278,8 +361,17 @@ func (s *Server) insert(name string, in Props, parentID string, system bool) (*r
 		r.props["ContactID"], r.props["StatusCode"] = number, "2"
 	case "CorporateAccountCollection":
 		r.props["AccountID"], r.props["LifeCycleStatusCode"] = number, "2"
+	case "IndividualCustomerCollection":
+		r.props["CustomerID"], r.props["LifeCycleStatusCode"] = number, "2"
 	case "AppointmentCollection":
 		r.props["ID"], r.props["LifeCycleStatusCode"], r.props["InformationSensitivityCode"] = number, "1", "1"
+	case "VisitCollection", "TasksCollection", "PhoneCallCollection", "EMailCollection":
+		r.props["ID"], r.props["Status"] = number, "1"
+	case "LeadCollection":
+		r.props["ID"], r.props["UserStatusCode"] = number, "1"
+	}
+	if _, ok := set.props["UUID"]; ok && len(r.id) == 32 {
+		r.props["UUID"] = r.id[:8] + "-" + r.id[8:12] + "-" + r.id[12:16] + "-" + r.id[16:20] + "-" + r.id[20:]
 	}
 	if parent, _ := s.model.parent(name); parent != "" {
 		if p, ok := in["ParentObjectID"].(string); ok {

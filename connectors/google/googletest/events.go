@@ -14,10 +14,16 @@ var eventID = regexp.MustCompile(`^[a-v0-9]{5,1000}$`)
 func (s *Server) events(r request, rest []string) (any, error) {
 	switch {
 	case len(rest) == 0 && r.Method == http.MethodGet:
-		if err := r.allow("maxResults", "pageToken", "syncToken", "showDeleted", "singleEvents", "privateExtendedProperty"); err != nil {
+		if err := r.allow("maxResults", "pageToken", "syncToken", "showDeleted", "singleEvents", "iCalUID"); err != nil {
 			return nil, err
 		}
-		rows, page, next, err := s.list(r, r.a.events, "maxResults", "fullSyncRequired", http.StatusGone, func(i *item) any { return i.event() })
+		if r.q.Get("singleEvents") == "true" {
+			return nil, bad("unknown")
+		}
+		if r.q.Has("iCalUID") {
+			return s.byUID(r)
+		}
+		rows, page, next, err := s.list(r, r.events, "maxResults", "fullSyncRequired", http.StatusGone, func(i *item) any { return i.event() })
 		if err != nil {
 			return nil, err
 		}
@@ -30,10 +36,14 @@ func (s *Server) events(r request, rest []string) (any, error) {
 		return out, nil
 	case len(rest) == 0 && r.Method == http.MethodPost:
 		return s.insert(r)
+	case len(rest) == 1 && rest[0] == "watch" && r.Method == http.MethodPost:
+		return s.watch(r)
+	case len(rest) == 2 && rest[1] == "instances" && r.Method == http.MethodGet && r.events[rest[0]] != nil:
+		return s.instances(r, r.events[rest[0]])
 	case len(rest) != 1:
 		return nil, bad("unknown")
 	}
-	i := r.a.events[rest[0]]
+	i := s.find(r, rest[0])
 	if i == nil {
 		return nil, notFound()
 	}
@@ -53,13 +63,21 @@ func (s *Server) events(r request, rest []string) (any, error) {
 		}
 		props := clone(i.props)
 		if r.Method == http.MethodPut {
-			props = map[string]any{"organizer": props["organizer"], "iCalUID": props["iCalUID"]}
+			old := props
+			props = map[string]any{}
+			for _, k := range []string{"organizer", "iCalUID", "recurringEventId", "originalStartTime"} {
+				if old[k] != nil {
+					props[k] = old[k]
+				}
+			}
 		}
 		if err := mergeEvent(props, in, false); err != nil {
 			return nil, err
 		}
 		i.props, i.gone = props, false
+		r.events[i.id] = i // an occurrence is stored once it differs
 		s.touch(i)
+		s.stir(r.a, r.events)
 		s.tell(r, "update", i)
 		return i.event(), nil
 	case http.MethodDelete:
@@ -70,7 +88,15 @@ func (s *Server) events(r request, rest []string) (any, error) {
 			return nil, &problem{http.StatusGone, "deleted", "NOT_FOUND"}
 		}
 		i.gone = true
+		r.events[i.id] = i
 		s.touch(i)
+		for _, o := range r.events { // a series takes with it what differed from it
+			if text(o.props["recurringEventId"]) == i.id && !o.lost {
+				o.gone, o.lost = true, true
+				s.touch(o)
+			}
+		}
+		s.stir(r.a, r.events)
 		s.tell(r, "cancellation", i)
 		return nil, nil
 	}
@@ -82,6 +108,11 @@ func (i *item) event() map[string]any {
 	out := clone(i.props)
 	if i.gone {
 		out = map[string]any{"status": "cancelled"}
+		for _, k := range []string{"recurringEventId", "originalStartTime", "iCalUID"} {
+			if i.props[k] != nil && i.props["recurringEventId"] != nil {
+				out[k] = i.props[k]
+			}
+		}
 	}
 	out["kind"], out["id"], out["etag"], out["updated"] = "calendar#event", i.id, i.etag(), i.updated.Format(time.RFC3339Nano)
 	return out
@@ -103,7 +134,7 @@ func (s *Server) insert(r request) (any, error) {
 	if !eventID.MatchString(id) {
 		return nil, bad("invalid")
 	}
-	if r.a.events[id] != nil {
+	if r.events[id] != nil {
 		return nil, &problem{http.StatusConflict, "duplicate", "ALREADY_EXISTS"}
 	}
 	self := map[string]any{"email": r.a.address, "self": true}
@@ -112,8 +143,9 @@ func (s *Server) insert(r request) (any, error) {
 		return nil, err
 	}
 	i := &item{id: id, props: props}
-	r.a.events[id] = i
+	r.events[id] = i
 	s.touch(i)
+	s.stir(r.a, r.events)
 	s.tell(r, "invitation", i)
 	return i.event(), nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func lists() []string {
-	return []string{"names", "nicknames", "organizations", "emailAddresses", "phoneNumbers", "addresses", "birthdays", "urls", "biographies", "clientData", "relations", "events"}
+	return []string{"names", "nicknames", "organizations", "emailAddresses", "phoneNumbers", "addresses", "birthdays", "urls", "biographies", "clientData", "relations", "events", "memberships"}
 }
 
 func (s *Server) people(r request, path string) (any, error) {
@@ -59,6 +59,8 @@ func (s *Server) people(r request, path string) (any, error) {
 			out = append(out, map[string]any{"requestedResourceName": n, "httpStatusCode": 200, "person": i.person(fields)})
 		}
 		return map[string]any{"responses": out}, nil
+	case path == "contactGroups" || strings.HasPrefix(path, "contactGroups/"):
+		return s.contactGroups(r, strings.TrimPrefix(strings.TrimPrefix(path, "contactGroups"), "/"))
 	case path == "people:createContact" && r.Method == http.MethodPost:
 		in, err := r.body()
 		if err != nil {
@@ -74,6 +76,9 @@ func (s *Server) people(r request, path string) (any, error) {
 				return nil, bad("unknown")
 			}
 			i.props[k] = v
+		}
+		if i.props["memberships"] == nil {
+			i.props["memberships"] = []any{membership("myContacts")}
 		}
 		if err := personRules(i.props); err != nil {
 			return nil, err
@@ -184,4 +189,63 @@ func (i *item) person(fields []string) map[string]any {
 		}
 	}
 	return out
+}
+
+func membership(group string) map[string]any {
+	return map[string]any{"contactGroupMembership": map[string]any{"contactGroupId": group, "contactGroupResourceName": "contactGroups/" + group}}
+}
+
+// contactGroups answers for the groups of contacts.
+func (s *Server) contactGroups(r request, rest string) (any, error) {
+	group := func(id, name, kind string) map[string]any {
+		return map[string]any{"resourceName": "contactGroups/" + id, "name": name, "formattedName": name, "groupType": kind}
+	}
+	id, verb, _ := strings.Cut(rest, "/")
+	switch {
+	case rest == "" && r.Method == http.MethodGet:
+		list := []any{group("myContacts", "myContacts", "SYSTEM_CONTACT_GROUP"), group("starred", "starred", "SYSTEM_CONTACT_GROUP")}
+		for id, n := range r.a.groups {
+			list = append(list, group(id, n, "USER_CONTACT_GROUP"))
+		}
+		return map[string]any{"contactGroups": list, "totalItems": len(list)}, r.allow("pageSize", "pageToken", "syncToken", "groupFields")
+	case rest == "" && r.Method == http.MethodPost:
+		in, err := r.body()
+		if err != nil {
+			return nil, err
+		}
+		g, _ := in["contactGroup"].(map[string]any)
+		if text(g["name"]) == "" {
+			return nil, bad("invalid")
+		}
+		id := s.newID("4b")
+		r.a.groups[id] = text(g["name"])
+		return group(id, text(g["name"]), "USER_CONTACT_GROUP"), r.allow("readGroupFields")
+	case verb == "members:modify" && r.Method == http.MethodPost && r.a.groups[id] != "":
+		in, err := r.body()
+		if err != nil {
+			return nil, err
+		}
+		for key, on := range map[string]bool{"resourceNamesToAdd": true, "resourceNamesToRemove": false} {
+			names, _ := in[key].([]any)
+			for _, n := range names {
+				i := r.a.people[strings.TrimPrefix(text(n), "people/")]
+				if i == nil || i.gone {
+					return nil, notFound()
+				}
+				list, _ := i.props["memberships"].([]any)
+				list = slices.DeleteFunc(slices.Clone(list), func(x any) bool {
+					m, _ := x.(map[string]any)
+					m, _ = m["contactGroupMembership"].(map[string]any)
+					return text(m["contactGroupId"]) == id
+				})
+				if on {
+					list = append(list, membership(id))
+				}
+				i.props["memberships"] = list
+				s.touch(i)
+			}
+		}
+		return map[string]any{}, r.allow()
+	}
+	return nil, bad("unknown")
 }

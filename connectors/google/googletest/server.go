@@ -18,7 +18,16 @@ type Options struct {
 	Accounts map[string]string // address by bearer token
 	PageSize int               // of listings and histories; zero: 100, and never more than was asked for
 	Lag      int               // how many requests it takes until a change of a contact shows in listings
+	Inline   int               // longest text of a mail that comes along with it, in bytes; zero: 1 MiB
 	Now      func() time.Time
+
+	// Notify gets what the service sends to the address of a channel. It is called
+	// while a request is served and must not send another one.
+	Notify func(address string, h http.Header)
+
+	// OneRoot serves every service below this path as well, for a suite that has
+	// one address only.
+	OneRoot string
 }
 
 // Message is one mail that a change of a meeting has sent.
@@ -38,13 +47,20 @@ type Server struct {
 	serial   int
 	requests int
 	epoch    int
+	forgot   time.Time // tasks that changed before are not told
 	ledger   []Message
 	busy     []Busy
 	unknown  []string
 }
 
 // Busy is how the next request is told to wait: with 403 or 429.
-type Busy struct{ Status int }
+// Reason is the one that is given, empty: userRateLimitExceeded. After is a header
+// Retry-After, empty: none.
+type Busy struct {
+	Status int
+	Reason string
+	After  string
+}
 
 // New makes a service with empty accounts.
 func New(o *Options) *Server {
@@ -55,8 +71,11 @@ func New(o *Options) *Server {
 	if s.o.Now == nil {
 		s.o.Now = time.Now
 	}
+	if s.o.Inline <= 0 {
+		s.o.Inline = 1 << 20
+	}
 	for _, a := range s.o.Accounts {
-		s.accounts[a] = &account{address: a, events: map[string]*item{}, people: map[string]*item{}}
+		s.accounts[a] = &account{address: a, events: map[string]*item{}, people: map[string]*item{}, tasks: map[string]*item{}, others: map[string]*secondary{}, groups: map[string]string{}, mail: newMailbox()}
 	}
 	return s
 }
@@ -80,6 +99,11 @@ func (s *Server) Expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epoch++
+	s.forgot = s.o.Now().Add(time.Hour)
+	for _, a := range s.accounts {
+		a.mail.oldest = a.mail.current() + 1
+		a.mail.log = append(a.mail.log, happening{id: a.mail.oldest, what: "labelsAdded"})
+	}
 }
 
 // TellToWait makes the next requests be told to wait, one after the other.
@@ -94,6 +118,13 @@ type account struct {
 	address string
 	events  map[string]*item
 	people  map[string]*item
+	mail    *mailbox
+	tasks   map[string]*item
+	others  map[string]*secondary
+	groups  map[string]string // name by id
+
+	channels []*channel
+	watching bool // mails
 }
 
 // item is an event or a contact, as JSON has it.
@@ -105,6 +136,8 @@ type item struct {
 	shown   int // the request from which listings show it
 	updated time.Time
 	gone    bool
+	lost    bool // with the series that it was part of
+	born    int
 }
 
 func (i *item) etag() string {
@@ -136,36 +169,79 @@ const maxBody = 4 << 20
 // request is one request of an account.
 type request struct {
 	*http.Request
-	a *account
-	q url.Values
+	a      *account
+	q      url.Values
+	events map[string]*item // of the calendar that the request is for
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	s.rooted(r)
+	if r.URL.Path == "/batch/gmail/v1" && s.o.Accounts[token] != "" {
+		s.batch(w, r)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.accounts[s.o.Accounts[token]]
 	if a == nil || token == "" {
-		answer(w, nil, &problem{http.StatusUnauthorized, "authError", "UNAUTHENTICATED"})
+		answer(w, nil, &problem{http.StatusUnauthorized, "authError", "UNAUTHENTICATED"}, "")
 		return
 	}
 	if len(s.busy) > 0 {
 		how := s.busy[0]
 		s.busy = s.busy[1:]
-		answer(w, nil, &problem{how.Status, "userRateLimitExceeded", "RESOURCE_EXHAUSTED"})
+		if how.Reason == "" {
+			how.Reason = "userRateLimitExceeded"
+		}
+		if how.After != "" {
+			w.Header().Set("Retry-After", how.After)
+		}
+		answer(w, nil, &problem{how.Status, how.Reason, "RESOURCE_EXHAUSTED"}, "")
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	s.requests++
-	v, err := s.route(request{r, a, r.URL.Query()})
+	v, err := s.route(request{Request: r, a: a, q: r.URL.Query()})
 	if p, ok := err.(*problem); ok && p.reason == "unknown" {
 		s.unknown = append(s.unknown, r.Method+" "+r.URL.RequestURI())
 	}
-	answer(w, v, err)
+	answer(w, v, err, r.URL.Query().Get("fields"))
 }
 
-func answer(w http.ResponseWriter, v any, err error) {
+// rooted makes of a path below the one root that of its service.
+func (s *Server) rooted(r *http.Request) {
+	batch := strings.HasPrefix(r.URL.Path, "/batch"+s.o.OneRoot)
+	if s.o.OneRoot == "" || !batch && !strings.HasPrefix(r.URL.Path, s.o.OneRoot+"/") {
+		return
+	}
+	if batch {
+		r.URL.Path, r.URL.RawPath = "/batch/gmail/v1", ""
+		return
+	}
+	for first, service := range map[string]string{"calendars": "/calendar/v3", "people": "/v1", "users": "/gmail/v1", "lists": "/tasks/v1"} {
+		if rest := strings.TrimPrefix(r.URL.Path, s.o.OneRoot+"/"); strings.HasPrefix(rest, first) {
+			raw := strings.TrimPrefix(r.URL.EscapedPath(), s.o.OneRoot)
+			r.URL.Path, r.URL.RawPath = service+"/"+rest, service+raw
+			return
+		}
+	}
+}
+
+func answer(w http.ResponseWriter, v any, err error, mask string) {
+	if err == nil && v != nil && mask != "" {
+		// What the mask sees is what would be sent.
+		plain := map[string]any{}
+		b, failed := json.Marshal(v)
+		if failed != nil || json.Unmarshal(b, &plain) != nil {
+			err = bad("invalid")
+		} else if kept, ok := masked(plain, mask); ok {
+			v = kept
+		} else {
+			err = bad("invalidParameter")
+		}
+	}
 	if p, ok := err.(*problem); ok {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(p.status)
@@ -193,10 +269,24 @@ func (s *Server) route(r request) (any, error) {
 	}
 	switch {
 	case len(parts) >= 5 && strings.Join(parts[:3], "/") == "calendar/v3/calendars" && parts[4] == "events":
+		r.events = r.a.events
 		if parts[3] != "primary" && parts[3] != r.a.address {
-			return nil, notFound()
+			c := r.a.others[parts[3]]
+			if c == nil {
+				return nil, notFound()
+			}
+			r.events = c.events
 		}
 		return s.events(r, parts[5:])
+	case len(parts) >= 3 && parts[0] == "calendar" && parts[1] == "v3":
+		return s.calendars(r, parts[2:])
+	case len(parts) >= 3 && parts[0] == "tasks" && parts[1] == "v1":
+		return s.tasks(r, parts[2:])
+	case len(parts) >= 5 && strings.Join(parts[:3], "/") == "gmail/v1/users":
+		if parts[3] != "me" && parts[3] != r.a.address {
+			return nil, notFound()
+		}
+		return s.gmail(r, parts[4:])
 	case parts[0] == "v1":
 		return s.people(r, strings.Join(parts[1:], "/"))
 	}
@@ -256,7 +346,7 @@ func (s *Server) list(r request, items map[string]*item, most, expired string, s
 	}
 	var rows []*item
 	for _, i := range items {
-		if i.seq > h.At && i.seq <= h.To && (!i.gone || !h.All) {
+		if i.seq > h.At && i.seq <= h.To && (!i.gone || !h.All || i.props["recurringEventId"] != nil && !i.lost) {
 			rows = append(rows, i)
 		}
 	}
