@@ -508,6 +508,7 @@ func (h *house) use(i int, path string) error {
 // Nothing that goes out of a Safe shows a secret of any kind, in any spelling:
 // not when it is put, not when it is used, not when that fails.
 //
+// evidence: I5, no plaintext at rest or outside the border
 // evidence: P28
 // evidence: P30
 // evidence: T11
@@ -869,7 +870,9 @@ func (h *house) print(t *testing.T) {
 		h.values["grant"] = h.grantFor(h.secrets[0].ref, "secrets.use")
 		d, err := h.safe.Describe(t.Context(), h.grantFor(h.secrets[0].ref, "secrets.describe"), h.secrets[0].ref)
 		require.NoError(t, err)
-		h.values["description"], h.values["scheme"], h.values["audit"] = d, h.secrets[0].o, h.Audit.Records()
+		// A record is printed like another; what is in them all is looked at below.
+		rs := h.Audit.Records()
+		h.values["description"], h.values["scheme"], h.values["audit"] = d, h.secrets[0].o, rs[max(0, len(rs)-100):]
 		require.Greater(t, len(h.values), 70)
 		for name, v := range h.values {
 			var b bytes.Buffer

@@ -70,8 +70,8 @@ type System struct {
 	Requests   func() int64
 	LoseAnswer func()
 
-	// What somebody else does at the same time. Nil: a second connection
-	// under another name does it.
+	// What somebody else does at the same time. Nil, or errors.ErrUnsupported
+	// for a kind: a second connection under another name does it.
 	Add    func(r *connectors.Record) (id string, err error)
 	Edit   func(k connectors.Kind, id string, f connectors.Field, text string) error
 	Remove func(k connectors.Kind, id string) error

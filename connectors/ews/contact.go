@@ -1,7 +1,6 @@
 package ews
 
 import (
-	"encoding/xml"
 	"strings"
 
 	"github.com/lockkeeper/lockkeeper/connectors"
@@ -13,14 +12,12 @@ func contactCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindContact) {
 		c.Fields[f] = connectors.Limit{}
 	}
-	for _, f := range []connectors.Field{connectors.FieldSensitivity, connectors.FieldCategories} { // not mapped
-		delete(c.Fields, f)
-	}
 	return c
 }
 
 const (
 	prefixTag    = "0x3a45" // PidTagDisplayNamePrefix (MS-OXOCNTC): the protocol's own title can only be read
+	prefixURI    = `<t:ExtendedFieldURI PropertyTag="` + prefixTag + `" PropertyType="String"/>`
 	contactExtra = `<t:FieldURI FieldURI="item:LastModifiedTime"/>`
 )
 
@@ -46,13 +43,10 @@ func contactProperties() []property {
 		return entry(f, "contacts:EmailAddress", "EmailAddresses", key)
 	}
 	return []property{
+		sensitivityProperty(func(r *connectors.Record) connectors.Sensitivity { return r.Contact.Sensitivity }),
 		bodyProperty(connectors.FieldNote),
-		{field: connectors.FieldPrefix, tag: prefixTag, value: func(r *connectors.Record) string {
-			if r.Contact.Prefix == "" {
-				return ""
-			}
-			return `<t:ExtendedProperty><t:ExtendedFieldURI PropertyTag="` + prefixTag + `" PropertyType="String"/><t:Value>` + esc(r.Contact.Prefix) + `</t:Value></t:ExtendedProperty>`
-		}},
+		categoriesProperty(),
+		extended(connectors.FieldPrefix, prefixURI, func(r *connectors.Record) string { return r.Contact.Prefix }),
 		element(connectors.FieldGivenName, "contacts:GivenName", "GivenName"),
 		element(connectors.FieldMiddleName, "contacts:MiddleName", "MiddleName"),
 		element(connectors.FieldNickname, "contacts:Nickname", "Nickname"),
@@ -92,30 +86,6 @@ func bodyProperty(f connectors.Field) property {
 	}}
 }
 
-// item is an item as an answer has it: what is common, and what is of each kind.
-type item struct {
-	XMLName     xml.Name
-	ItemID      itemID `xml:"ItemId"`
-	Modified    string `xml:"LastModifiedTime"`
-	Subject     string `xml:"Subject"`
-	Sensitivity string `xml:"Sensitivity"`
-	Body        struct {
-		Type string `xml:"BodyType,attr"`
-		Text string `xml:",chardata"`
-	} `xml:"Body"`
-	Extended []struct {
-		URI struct {
-			Set  string `xml:"PropertySetId,attr"`
-			Name string `xml:"PropertyName,attr"`
-			Tag  string `xml:"PropertyTag,attr"`
-		} `xml:"ExtendedFieldURI"`
-		Value string `xml:"Value"`
-	} `xml:"ExtendedProperty"`
-
-	contact
-	event
-}
-
 type contact struct {
 	GivenName   string  `xml:"GivenName"`
 	MiddleName  string  `xml:"MiddleName"`
@@ -143,15 +113,6 @@ type entry struct {
 	PostalCode string `xml:"PostalCode"`
 }
 
-// plain is the text of a body. Bodies are asked for as text; what comes as HTML
-// nevertheless is not shown as if it were text.
-func (it *item) plain() string {
-	if strings.EqualFold(it.Body.Type, "HTML") {
-		return ""
-	}
-	return it.Body.Text
-}
-
 func readContact(it *item, _ *zone.Book) (*connectors.Record, error) {
 	r := connectors.NewRecord(connectors.KindContact)
 	set := func(f connectors.Field, s string) { r.SetText(f, s) }
@@ -160,6 +121,8 @@ func readContact(it *item, _ *zone.Book) (*connectors.Record, error) {
 			set(connectors.FieldPrefix, p.Value)
 		}
 	}
+	r.Contact.Sensitivity = it.sensitivity()
+	r.SetCategories(it.categories())
 	set(connectors.FieldGivenName, it.GivenName)
 	set(connectors.FieldMiddleName, it.MiddleName)
 	set(connectors.FieldFamilyName, it.Surname)

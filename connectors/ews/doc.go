@@ -1,7 +1,8 @@
 // Package ews connects mailboxes of Exchange on-premises, 2010 SP2 to Subscription
 // Edition, through Exchange Web Services.
 //
-// It reads and writes the contacts and the calendar of one mailbox. The address of
+// It reads and writes the contacts, the calendar and the tasks of one mailbox, with
+// their files, and reads its mails. The address of
 // an endpoint is that of the service, https://mail.acme.example/EWS/Exchange.asmx;
 // the mailbox is that of the credential, or another one that the credential may
 // impersonate. Exchange Online is for connectors/msgraph: its hosts are refused.

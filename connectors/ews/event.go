@@ -1,6 +1,7 @@
 package ews
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,12 +10,9 @@ import (
 )
 
 func eventCapability() connectors.Capability {
-	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: batch, Fields: map[connectors.Field]connectors.Limit{}}
+	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: batch, Fields: map[connectors.Field]connectors.Limit{}, Attachments: files()}
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
-	}
-	for _, f := range []connectors.Field{connectors.FieldReminder, connectors.FieldCategories} { // not mapped
-		delete(c.Fields, f)
 	}
 	c.Fields[connectors.FieldTime] = connectors.Limit{Required: true}
 	// The mailbox gives identity, organizer and state itself; attendees are
@@ -28,7 +26,7 @@ func eventCapability() connectors.Capability {
 	return c
 }
 
-const eventExtra = `<t:FieldURI FieldURI="item:LastModifiedTime"/><t:FieldURI FieldURI="calendar:UID"/><t:FieldURI FieldURI="calendar:IsCancelled"/>` +
+const eventExtra = `<t:FieldURI FieldURI="item:LastModifiedTime"/><t:FieldURI FieldURI="item:Attachments"/><t:FieldURI FieldURI="calendar:UID"/><t:FieldURI FieldURI="calendar:IsCancelled"/>` +
 	`<t:FieldURI FieldURI="calendar:CalendarItemType"/><t:FieldURI FieldURI="calendar:Organizer"/><t:FieldURI FieldURI="calendar:RequiredAttendees"/>` +
 	`<t:FieldURI FieldURI="calendar:OptionalAttendees"/><t:FieldURI FieldURI="calendar:Recurrence"/>`
 
@@ -65,10 +63,7 @@ func (m mailbox) party() (connectors.Party, bool) {
 }
 
 // Values that both sides know, in the order of the constants.
-func sensitivities() []string { return []string{"Normal", "Private", "Confidential"} }
-func availabilities() []string {
-	return []string{"Busy", "Free", "Tentative", "OOF"}
-}
+func availabilities() []string { return []string{"Busy", "Free", "Tentative", "OOF"} }
 
 // instants are written and read in UTC: every request says so.
 const instant = "2006-01-02T15:04:05Z"
@@ -83,25 +78,24 @@ func eventProperties() []property {
 			return `<t:` + name + ` Id="` + esc(home(r.Appointment)) + `"/>`
 		}}
 	}
-	pick := func(names []string, i int) string {
-		if i >= len(names) {
-			return names[0]
-		}
-		return names[i]
-	}
 	return []property{
 		element(connectors.FieldSubject, "item:Subject", "Subject"),
-		{field: connectors.FieldSensitivity, path: "item:Sensitivity", value: func(r *connectors.Record) string {
-			return tagged("Sensitivity", pick(sensitivities(), int(r.Appointment.Sensitivity)))
-		}},
+		sensitivityProperty(func(r *connectors.Record) connectors.Sensitivity { return r.Appointment.Sensitivity }),
 		bodyProperty(connectors.FieldDescription),
+		categoriesProperty(),
+		{field: connectors.FieldReminder, path: "item:ReminderIsSet", value: func(r *connectors.Record) string { // said always: the mailbox reminds by default
+			return tagged("ReminderIsSet", yes(r.Appointment.Reminder.Set))
+		}},
+		{field: connectors.FieldReminder, path: "item:ReminderMinutesBeforeStart", keep: true, value: func(r *connectors.Record) string {
+			if !r.Appointment.Reminder.Set {
+				return ""
+			}
+			return tagged("ReminderMinutesBeforeStart", strconv.Itoa(r.Appointment.Reminder.Minutes))
+		}},
 		when("calendar:Start", "Start", func(a *connectors.Appointment) string { return a.Start.UTC().Format(instant) }),
 		when("calendar:End", "End", func(a *connectors.Appointment) string { return a.End.UTC().Format(instant) }),
 		when("calendar:IsAllDayEvent", "IsAllDayEvent", func(a *connectors.Appointment) string {
-			if a.AllDay {
-				return "true"
-			}
-			return "false"
+			return yes(a.AllDay)
 		}),
 		{field: connectors.FieldAvailability, path: "calendar:LegacyFreeBusyStatus", value: func(r *connectors.Record) string {
 			return tagged("LegacyFreeBusyStatus", pick(availabilities(), int(r.Appointment.Availability)))
@@ -146,18 +140,11 @@ func readEvent(it *item, zones *zone.Book) (*connectors.Record, error) {
 	} else if l != nil {
 		r.SetText(connectors.FieldZone, zone.Name(l))
 	}
-	for i, s := range sensitivities() {
-		if it.Sensitivity == s {
-			a.Sensitivity = connectors.Sensitivity(i)
-		}
-	}
-	if it.Sensitivity == "Personal" {
-		a.Sensitivity = connectors.Private
-	}
-	for i, s := range availabilities() {
-		if it.FreeBusy == s {
-			a.Availability = connectors.Availability(i)
-		}
+	a.Sensitivity = it.sensitivity()
+	a.Availability = index[connectors.Availability](availabilities(), it.FreeBusy)
+	r.SetCategories(it.categories())
+	if it.ReminderSet && it.Minutes >= 0 && it.Minutes <= connectors.MaxReminder {
+		a.Reminder = connectors.Reminder{Set: true, Minutes: it.Minutes}
 	}
 	if it.Cancelled {
 		a.Status = connectors.Cancelled

@@ -35,6 +35,14 @@ type world struct {
 	sent []string
 	hub  *connectors.Hub
 	ep   connectors.Endpoint
+
+	intercept func(http.ResponseWriter, *http.Request) bool // nil: nothing is
+}
+
+func (w *world) address() *url.URL {
+	u, err := url.Parse(w.ep.URL)
+	require.NoError(w, err)
+	return u
 }
 
 func newWorld(t testing.TB, options map[string]string) *world {
@@ -44,8 +52,15 @@ func newWorld(t testing.TB, options map[string]string) *world {
 // newWorldBy is a world whose account signs in as it likes.
 func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
 	o.Password, o.Mailboxes, o.Impersonate = "password of svc", []string{"svc@acme.example", ana, ben}, []string{ana}
+	return newWorldOf(t, options, o, scheme)
+}
+
+func newWorldOf(t testing.TB, options map[string]string, o ewstest.Options, scheme func(host string) secrets.Scheme) *world {
 	w := &world{TB: t, x: ewstest.New(&o)}
 	w.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.intercept != nil && w.intercept(rw, r) {
+			return
+		}
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
@@ -70,7 +85,7 @@ func newWorldBy(t testing.TB, options map[string]string, o ewstest.Options, sche
 	require.NoError(t, err)
 	g, err := az.Authorize(t.Context(), authz.Request{Principal: authztest.Principal(t, "service:admin"), Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 	require.NoError(t, err)
-	require.NoError(t, safe.Put(t.Context(), g, ref, []byte("password of svc"), secrets.PutOptions{Scheme: scheme(w.srv.Listener.Addr().String())}))
+	require.NoError(t, safe.Put(t.Context(), g, ref, []byte(o.Password), secrets.PutOptions{Scheme: scheme(w.srv.Listener.Addr().String())}))
 	w.hub, err = connectors.NewHub(az.Authorizer, safe, Plugin())
 	require.NoError(t, err)
 	w.ep = connectors.Endpoint{Plugin: Name, URL: w.srv.URL + ewstest.Path, Resource: authztest.Resource(t, "tenants/acme/users/ana/mailbox"), Secret: ref, Roots: roots, Options: options}
@@ -323,7 +338,8 @@ func FuzzAnswer(f *testing.F) {
 		for _, m := range a.Body.Any.Messages.List {
 			_ = m.err()
 			for i := range m.Items.List {
-				for k, read := range map[connectors.Kind]func(*item, *zone.Book) (*connectors.Record, error){connectors.KindContact: readContact, connectors.KindAppointment: readEvent} {
+				for k, read := range map[connectors.Kind]func(*item, *zone.Book) (*connectors.Record, error){connectors.KindContact: readContact, connectors.KindAppointment: readEvent,
+					connectors.KindTask: readTask, connectors.KindMail: readMail} {
 					r, err := read(&m.Items.List[i], &zone.Book{})
 					if err != nil {
 						continue

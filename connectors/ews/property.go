@@ -12,7 +12,8 @@ type property struct {
 	field connectors.Field // the field it belongs to
 	path  string           // of a FieldURI or IndexedFieldURI
 	index string           // of an IndexedFieldURI
-	tag   string           // of a MAPI property, as in 0x3A45
+	ext   string           // ExtendedFieldURI of a property that is in no schema
+	keep  bool             // is never removed: what replaces it says so
 	open  string           // elements around it, which neighbours share
 	close string
 	value func(*connectors.Record) string // its element, "" for none
@@ -21,8 +22,8 @@ type property struct {
 // uri names the property in a request.
 func (p property) uri() string {
 	switch {
-	case p.tag != "":
-		return `<t:ExtendedFieldURI PropertyTag="` + p.tag + `" PropertyType="String"/>`
+	case p.ext != "":
+		return p.ext
 	case p.index != "":
 		return `<t:IndexedFieldURI FieldURI="` + p.path + `" FieldIndex="` + p.index + `"/>`
 	}
@@ -47,8 +48,8 @@ func (s session) whole(r *connectors.Record, key string) string {
 		switch {
 		case v == "":
 		case strings.HasPrefix(p.path, "item:"):
-			items.WriteString(v)
-		case p.tag != "":
+			items.WriteString(p.open + v + p.close)
+		case p.ext != "":
 			extended.WriteString(v)
 		default:
 			if p.open != open {
@@ -71,4 +72,60 @@ func tagged(name, text string) string {
 		return ""
 	}
 	return "<t:" + name + ">" + esc(text) + "</t:" + name + ">"
+}
+
+// extended is a property that is in no schema, with a text of its own.
+func extended(f connectors.Field, uri string, value func(*connectors.Record) string) property {
+	return property{field: f, ext: uri, value: func(r *connectors.Record) string {
+		v := value(r)
+		if v == "" {
+			return ""
+		}
+		return "<t:ExtendedProperty>" + uri + "<t:Value>" + esc(v) + "</t:Value></t:ExtendedProperty>"
+	}}
+}
+
+func categoriesProperty() property {
+	return property{field: connectors.FieldCategories, path: "item:Categories", open: "<t:Categories>", close: "</t:Categories>", value: func(r *connectors.Record) string {
+		var b strings.Builder
+		for _, c := range r.Categories() {
+			b.WriteString("<t:String>" + esc(c) + "</t:String>")
+		}
+		return b.String()
+	}}
+}
+
+// Values that both sides know, in the order of the constants.
+func sensitivities() []string { return []string{"Normal", "Private", "Confidential"} }
+func importances() []string   { return []string{"Normal", "High", "Low"} }
+
+func sensitivityProperty(of func(*connectors.Record) connectors.Sensitivity) property {
+	return property{field: connectors.FieldSensitivity, path: "item:Sensitivity", value: func(r *connectors.Record) string {
+		return tagged("Sensitivity", pick(sensitivities(), int(of(r))))
+	}}
+}
+
+// pick is one of some values, the first for what is none.
+func pick(values []string, i int) string {
+	if i < 0 || i >= len(values) {
+		return values[0]
+	}
+	return values[i]
+}
+
+// index is the inverse of pick.
+func index[T ~uint8](values []string, v string) T {
+	for i := range values {
+		if values[i] == v {
+			return T(i) //nolint:gosec // a handful
+		}
+	}
+	return 0
+}
+
+func yes(v bool) string {
+	if v {
+		return "true"
+	}
+	return "false"
 }

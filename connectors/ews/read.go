@@ -25,15 +25,23 @@ const batch = 20
 // maxSync is how many changes one SyncFolderItems returns at most.
 const maxSync = 512
 
-func (s session) folder() string { return `<t:DistinguishedFolderId Id="` + s.s.folder + `"/>` }
+func (s session) folder() string { return folderID(s.s.folder) }
 
 // changes reads what is new.
 func (s session) changes(ctx context.Context, cursor string, limit int) (connectors.Page, error) {
+	if s.kind == connectors.KindMail {
+		return s.inbox(ctx, cursor, limit)
+	}
+	return s.history(ctx, s.folder(), cursor, limit)
+}
+
+// history reads what is new in one folder.
+func (s session) history(ctx context.Context, folder, cursor string, limit int) (connectors.Page, error) {
 	state := ""
 	if cursor != "" {
 		state = "<m:SyncState>" + esc(cursor) + "</m:SyncState>"
 	}
-	ms, err := s.do(ctx, `<m:SyncFolderItems><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape></m:ItemShape><m:SyncFolderId>`+s.folder()+`</m:SyncFolderId>`+state+
+	ms, err := s.do(ctx, `<m:SyncFolderItems><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape></m:ItemShape><m:SyncFolderId>`+folder+`</m:SyncFolderId>`+state+
 		`<m:MaxChangesReturned>`+strconv.Itoa(min(limit, maxSync))+`</m:MaxChangesReturned></m:SyncFolderItems>`, false, 1)
 	if err != nil {
 		return connectors.Page{}, err
@@ -52,7 +60,9 @@ func (s session) changes(ctx context.Context, cursor string, limit int) (connect
 			if len(c.Item) != 1 || c.Item[0].ItemID.ID == "" {
 				return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "change without an item"}
 			}
-			p.Changes = append(p.Changes, connectors.Change{ID: c.Item[0].ItemID.ID, Rev: c.Item[0].ItemID.ChangeKey})
+			if slices.Contains(s.s.items, c.Item[0].XMLName.Local) { // folders hold what else people put there
+				p.Changes = append(p.Changes, connectors.Change{ID: c.Item[0].ItemID.ID, Rev: c.Item[0].ItemID.ChangeKey})
+			}
 		case "Delete":
 			if c.ItemID == nil || c.ItemID.ID == "" {
 				return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "change without an item"}
@@ -72,7 +82,7 @@ func (s session) confirm(ctx context.Context, p connectors.Page) (connectors.Pag
 			ids = append(ids, c.ID)
 		}
 	}
-	found, errs, err := s.items(ctx, ids, false)
+	found, errs, err := s.items(ctx, ids, bare)
 	if err != nil {
 		return connectors.Page{}, err
 	}
@@ -97,7 +107,7 @@ func (s session) confirm(ctx context.Context, p connectors.Page) (connectors.Pag
 // get reads items by id.
 func (s session) get(ctx context.Context, ids []string) ([]connectors.Result, error) {
 	out := make([]connectors.Result, len(ids))
-	found, errs, err := s.items(ctx, ids, true)
+	found, errs, err := s.items(ctx, ids, full)
 	if err != nil {
 		return nil, err
 	}
@@ -106,26 +116,64 @@ func (s session) get(ctx context.Context, ids []string) ([]connectors.Result, er
 			out[i].Err = errs[i]
 			continue
 		}
-		r, err := s.s.read(&found[i], s.d.zones)
+		r, err := s.record(ctx, &found[i])
 		if err != nil {
 			out[i].Err = named(err, ids[i])
 			continue
 		}
-		r.ID, r.Rev, r.Key, r.Modified = found[i].ItemID.ID, found[i].ItemID.ChangeKey, found[i].key(), found[i].modified()
 		out[i].Record = r
 	}
 	return out, nil
 }
 
-// items reads items by id, each with its own error, whole or their ids alone.
-func (s session) items(ctx context.Context, ids []string, whole bool) ([]item, []error, error) {
+// record is what an item says.
+func (s session) record(ctx context.Context, it *item) (*connectors.Record, error) {
+	r, err := s.s.read(it, s.d.zones)
+	if err != nil {
+		return nil, err
+	}
+	r.ID, r.Rev, r.Key, r.Modified = it.ItemID.ID, it.ItemID.ChangeKey, it.own(keyName), it.modified()
+	if s.s.can.Attachments.Read {
+		r.Attachments = it.attachments()
+	}
+	if r.Mail != nil {
+		r.Key = r.Mail.MessageID
+		err = s.direction(ctx, it, r)
+	}
+	return r, err
+}
+
+// depth is how much of items is read.
+type depth uint8
+
+const (
+	bare depth = iota // ids and revisions
+	head              // all but what the shape calls its body
+	full
+)
+
+// heads are small: more of them fit into one answer.
+const batchHeads = 100
+
+// items reads items by id, each with its own error.
+func (s session) items(ctx context.Context, ids []string, d depth) ([]item, []error, error) {
 	found, errs := make([]item, len(ids)), make([]error, len(ids))
 	at := 0
-	for chunk := range slices.Chunk(ids, batch) {
+	n := batch
+	if d != full {
+		n = batchHeads
+	}
+	for chunk := range slices.Chunk(ids, n) {
 		var b strings.Builder
 		b.WriteString(`<m:GetItem><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape>`)
-		if whole {
-			b.WriteString(`<t:BodyType>Text</t:BodyType><t:AdditionalProperties>` + s.s.extra + keyURI)
+		if d != bare {
+			b.WriteString(`<t:BodyType>Text</t:BodyType><t:AdditionalProperties>` + s.s.extra)
+			if s.s.can.Create {
+				b.WriteString(keyURI)
+			}
+			if d == full {
+				b.WriteString(s.s.body)
+			}
 			for _, p := range s.s.fields {
 				b.WriteString(p.uri())
 			}
@@ -146,7 +194,7 @@ func (s session) items(ctx context.Context, ids []string, whole bool) ([]item, [
 				errs[at+i] = named(err, chunk[i])
 			case len(m.Items.List) != 1 || m.Items.List[0].ItemID.ID != chunk[i] || m.Items.List[0].ItemID.ChangeKey == "":
 				errs[at+i] = &connectors.Error{Class: connectors.ErrMalformed, ID: chunk[i], Detail: "another item than asked for"}
-			case m.Items.List[0].XMLName.Local != s.s.item: // another kind of item: none of ours
+			case !slices.Contains(s.s.items, m.Items.List[0].XMLName.Local): // another kind of item: none of ours
 				errs[at+i] = &connectors.Error{Class: connectors.ErrNotFound, ID: chunk[i]}
 			default:
 				found[at+i] = m.Items.List[0]
@@ -157,44 +205,62 @@ func (s session) items(ctx context.Context, ids []string, whole bool) ([]item, [
 	return found, errs, nil
 }
 
-// find looks for items by their keys.
+// find looks for items by their keys; mails carry their message id as one.
 func (s session) find(ctx context.Context, keys []string) (map[string][]connectors.Change, error) {
 	out := map[string][]connectors.Change{}
+	uri, folders := keyURI, []string{s.s.folder}
+	if s.kind == connectors.KindMail {
+		uri, folders = `<t:FieldURI FieldURI="message:InternetMessageId"/>`, s.d.folders
+	}
 	for _, k := range keys {
 		if connectors.NormalizeText("", k) != k {
 			continue // XML could not carry it
 		}
-		ms, err := s.do(ctx, `<m:FindItem Traversal="Shallow"><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape><t:AdditionalProperties>`+keyURI+`</t:AdditionalProperties></m:ItemShape>`+
-			`<m:IndexedPageItemView MaxEntriesReturned="50" Offset="0" BasePoint="Beginning"/><m:Restriction><t:IsEqualTo>`+keyURI+
-			`<t:FieldURIOrConstant><t:Constant Value="`+esc(k)+`"/></t:FieldURIOrConstant></t:IsEqualTo></m:Restriction><m:ParentFolderIds>`+s.folder()+`</m:ParentFolderIds></m:FindItem>`, false, 1)
-		if err != nil {
-			return nil, err
+		value := k
+		if s.kind == connectors.KindMail {
+			value = "<" + k + ">"
 		}
-		if err := ms[0].err(); err != nil {
-			return nil, err
-		}
-		for _, it := range ms[0].Root.Items.List {
-			// A comparison that ignores case finds more than was asked for.
-			if it.key() == k && it.ItemID.ID != "" {
-				out[k] = append(out[k], connectors.Change{ID: it.ItemID.ID, Rev: it.ItemID.ChangeKey})
+		for _, f := range folders {
+			ms, err := s.do(ctx, `<m:FindItem Traversal="Shallow"><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape><t:AdditionalProperties>`+uri+`</t:AdditionalProperties></m:ItemShape>`+
+				`<m:IndexedPageItemView MaxEntriesReturned="50" Offset="0" BasePoint="Beginning"/><m:Restriction><t:IsEqualTo>`+uri+
+				`<t:FieldURIOrConstant><t:Constant Value="`+esc(value)+`"/></t:FieldURIOrConstant></t:IsEqualTo></m:Restriction><m:ParentFolderIds>`+folderID(f)+`</m:ParentFolderIds></m:FindItem>`, false, 1)
+			if err != nil {
+				return nil, err
+			}
+			if err := ms[0].err(); err != nil {
+				return nil, err
+			}
+			for _, it := range ms[0].Root.Items.List {
+				// A comparison that ignores case finds more than was asked for.
+				if (it.own(keyName) == k || it.mail.MessageID == value) && it.ItemID.ID != "" && slices.Contains(s.s.items, it.XMLName.Local) {
+					out[k] = append(out[k], connectors.Change{ID: it.ItemID.ID, Rev: it.ItemID.ChangeKey})
+				}
 			}
 		}
 	}
 	return out, nil
 }
 
-// ids lists the ids that exist, in the order in which items were created.
+// ids lists the ids that exist, folder by folder, in the order in which items were
+// created.
 func (s session) ids(ctx context.Context, after string, limit int) (connectors.IDs, error) {
-	offset := 0
+	folders := []string{s.s.folder}
+	if s.kind == connectors.KindMail {
+		folders = s.d.folders
+	}
+	at, offset := 0, 0
 	if after != "" {
-		var err error
-		if offset, err = strconv.Atoi(after); err != nil || offset < 0 {
+		a, b, _ := strings.Cut(after, " ")
+		var err1, err2 error
+		at, err1 = strconv.Atoi(a)
+		offset, err2 = strconv.Atoi(b)
+		if err1 != nil || err2 != nil || offset < 0 || at < 0 || at >= len(folders) {
 			return connectors.IDs{}, &connectors.Error{Class: connectors.ErrInvalid, Detail: "not a place in this listing"}
 		}
 	}
 	ms, err := s.do(ctx, fmt.Sprintf(`<m:FindItem Traversal="Shallow"><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape></m:ItemShape>`+
 		`<m:IndexedPageItemView MaxEntriesReturned="%d" Offset="%d" BasePoint="Beginning"/><m:SortOrder><t:FieldOrder Order="Ascending"><t:FieldURI FieldURI="item:DateTimeCreated"/></t:FieldOrder></m:SortOrder>`+
-		`<m:ParentFolderIds>%s</m:ParentFolderIds></m:FindItem>`, min(limit, 500), offset, s.folder()), false, 1)
+		`<m:ParentFolderIds>%s</m:ParentFolderIds></m:FindItem>`, min(limit, 500), offset, folderID(folders[at])), false, 1)
 	if err != nil {
 		return connectors.IDs{}, err
 	}
@@ -203,15 +269,18 @@ func (s session) ids(ctx context.Context, after string, limit int) (connectors.I
 	}
 	var out connectors.IDs
 	for _, it := range ms[0].Root.Items.List {
-		if it.XMLName.Local == s.s.item {
+		if slices.Contains(s.s.items, it.XMLName.Local) {
 			out.IDs = append(out.IDs, it.ItemID.ID)
 		}
 	}
-	if r := ms[0].Root; !r.Last {
-		if r.Next <= offset {
-			return connectors.IDs{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "listing without end"}
-		}
-		out.Next = strconv.Itoa(r.Next)
+	switch r := ms[0].Root; {
+	case r.Last && at+1 < len(folders):
+		out.Next = strconv.Itoa(at+1) + " 0"
+	case r.Last:
+	case r.Next <= offset:
+		return connectors.IDs{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "listing without end"}
+	default:
+		out.Next = strconv.Itoa(at) + " " + strconv.Itoa(r.Next)
 	}
 	return out, nil
 }
@@ -222,13 +291,4 @@ func (it *item) modified() time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-func (it *item) key() string {
-	for _, p := range it.Extended {
-		if strings.EqualFold(p.URI.Set, keySet) && p.URI.Name == keyName {
-			return p.Value
-		}
-	}
-	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -84,7 +85,12 @@ type message struct {
 	Changes   struct {
 		List []change `xml:",any"`
 	} `xml:"Changes"`
-	Root struct {
+	Folders folders `xml:"Folders"`
+	Files   struct {
+		List []file `xml:",any"`
+	} `xml:"Attachments"`
+	RootID rootID `xml:"RootItemId"`
+	Root   struct {
 		Next  int   `xml:"IndexedPagingOffset,attr"`
 		Last  bool  `xml:"IncludesLastItemInRange,attr"`
 		Items items `xml:"Items"`
@@ -114,22 +120,67 @@ const actions = "http://schemas.microsoft.com/exchange/services/2006/messages/"
 func (s session) do(ctx context.Context, body string, writes bool, want int) ([]message, error) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(body, "<m:"), ">")
 	name, _, _ = strings.Cut(name, " ")
-	h := http.Header{"Content-Type": {"text/xml; charset=utf-8"}, "Accept": {"text/xml"}, "Soapaction": {`"` + actions + name + `"`}}
-	if s.d.mailbox != "" {
-		h.Set("X-AnchorMailbox", s.d.mailbox)
-	}
-	resp, err := remote.Do(ctx, s.hc, remote.Request{Method: http.MethodPost, URL: s.d.url, Header: h, Body: s.envelope(body), Repeat: !writes})
+	resp, err := remote.Do(ctx, s.hc, remote.Request{Method: http.MethodPost, URL: s.d.url, Header: s.header(name), Body: s.envelope(body), Repeat: !writes})
 	if err != nil {
 		return nil, err
 	}
+	s.d.kept.take(resp.Header)
+	return s.read(resp, writes, want)
+}
+
+func (s session) header(operation string) http.Header {
+	h := http.Header{"Content-Type": {"text/xml; charset=utf-8"}, "Accept": {"text/xml"}, "Soapaction": {`"` + actions + operation + `"`}}
+	if s.d.mailbox != "" {
+		h.Set("X-AnchorMailbox", s.d.mailbox)
+	}
+	s.d.kept.put(h)
+	return h
+}
+
+// request is one whose body or answer is streamed.
+func (s session) request(ctx context.Context, operation string, body io.Reader) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.d.url, body)
+	if err != nil {
+		return nil, &connectors.Error{Class: connectors.ErrInvalid, Detail: "address of request"}
+	}
+	r.Header = s.header(operation)
+	return r, nil
+}
+
+// maxAnswer is how large an answer may be, in bytes.
+const maxAnswer = 32 << 20
+
+// send sends a request with a streamed body, once, and reads the answer.
+func (s session) send(ctx context.Context, r *http.Request, writes bool, want int) ([]message, error) {
+	lost := connectors.ErrUnavailable
+	if writes {
+		lost = connectors.ErrUnknownOutcome
+	}
+	resp, err := s.hc.Do(r)
+	if err != nil {
+		return nil, unanswered(ctx, err, lost)
+	}
+	defer resp.Body.Close()
+	s.d.kept.take(resp.Header)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil || len(b) > maxAnswer {
+		return nil, unanswered(ctx, io.ErrUnexpectedEOF, lost)
+	}
+	return s.read(remote.Response{Status: resp.StatusCode, Header: resp.Header, Body: b}, writes, want)
+}
+
+// read is what an answer says.
+func (s session) read(resp remote.Response, writes bool, want int) ([]message, error) {
 	var a answer
 	bad := xml.Unmarshal(resp.Body, &a)
 	if bad == nil && a.Body.Fault != nil {
 		if err := classify(a.Body.Fault.Detail.Code, a.Body.Fault.Detail.More); err != nil {
+			s.d.kept.lose(err)
 			return nil, err
 		}
 	}
 	if err := resp.Err(writes); err != nil {
+		s.d.kept.lose(err)
 		return nil, err
 	}
 	lost := connectors.ErrMalformed
@@ -164,7 +215,8 @@ func (m message) err() error {
 func classify(code string, more details) error {
 	e := &connectors.Error{}
 	switch code {
-	case "ErrorItemNotFound", "ErrorInvalidIdMalformed", "ErrorInvalidIdEmpty", "ErrorInvalidId", "ErrorInvalidIdNotAnItemAttachmentId", "ErrorCannotDeleteObject":
+	case "ErrorItemNotFound", "ErrorInvalidIdMalformed", "ErrorInvalidIdEmpty", "ErrorInvalidId", "ErrorInvalidIdNotAnItemAttachmentId", "ErrorCannotDeleteObject",
+		"ErrorAttachmentNotFound", "ErrorInvalidAttachmentId", "ErrorCannotOpenFileAttachment":
 		e.Class = connectors.ErrNotFound
 	case "ErrorIrresolvableConflict", "ErrorStaleObject", "ErrorInvalidChangeKey", "ErrorChangeKeyRequired", "ErrorChangeKeyRequiredForWriteOperations":
 		e.Class = connectors.ErrPrecondition

@@ -25,10 +25,10 @@ func (s session) create(ctx context.Context, ds []connectors.Draft) ([]connector
 			continue
 		}
 		var b strings.Builder
-		b.WriteString("<t:" + s.s.item + ">")
+		b.WriteString("<t:" + s.s.item() + ">")
 		key := "<t:ExtendedProperty>" + keyURI + "<t:Value>" + esc(d.Key) + "</t:Value></t:ExtendedProperty>"
 		b.WriteString(s.whole(d.Record, key))
-		b.WriteString("</t:" + s.s.item + ">")
+		b.WriteString("</t:" + s.s.item() + ">")
 		bodies, at = append(bodies, b.String()), append(at, i)
 	}
 	return s.finish(ctx, bodies, at, out, func(items string) string {
@@ -58,11 +58,14 @@ func (s session) update(ctx context.Context, es []connectors.Edit) ([]connectors
 				continue
 			}
 			v := p.write(e.Record)
+			if v == "" && p.keep {
+				continue
+			}
 			if v == "" {
 				b.WriteString("<t:DeleteItemField>" + p.uri() + "</t:DeleteItemField>")
 				continue
 			}
-			b.WriteString("<t:SetItemField>" + p.uri() + "<t:" + s.s.item + ">" + v + "</t:" + s.s.item + "></t:SetItemField>")
+			b.WriteString("<t:SetItemField>" + p.uri() + "<t:" + s.s.item() + ">" + v + "</t:" + s.s.item() + "></t:SetItemField>")
 		}
 		b.WriteString(`</t:Updates></t:ItemChange>`)
 		bodies, at = append(bodies, b.String()), append(at, i)
@@ -95,7 +98,7 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 	for i, t := range ts {
 		ids[i], out[i].ID = t.ID, t.ID
 	}
-	found, errs, err := s.items(ctx, ids, false)
+	found, errs, err := s.items(ctx, ids, bare)
 	if err != nil {
 		return nil, remote.Unsent(err)
 	}
@@ -114,8 +117,11 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 	}
 	return s.finish(ctx, bodies, at, out, func(items string) string {
 		quiet := ""
-		if s.kind == connectors.KindAppointment {
+		switch s.kind {
+		case connectors.KindAppointment:
 			quiet = ` SendMeetingCancellations="SendToNone"`
+		case connectors.KindTask: // of a series of tasks, this one
+			quiet = ` AffectedTaskOccurrences="SpecifiedOccurrenceOnly"`
 		}
 		return `<m:DeleteItem DeleteType="MoveToDeletedItems"` + quiet + `><m:ItemIds>` + items + `</m:ItemIds></m:DeleteItem>`
 	})

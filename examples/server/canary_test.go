@@ -128,6 +128,7 @@ func TestNothingOfARecordIsKeptOrSaid(t *testing.T) {
 // Nobody but the mailbox's own user sees a text of a record on any page, and she
 // sees only names of what could not be synced, and only with her mailbox.
 // evidence: P6
+// evidence: T12
 func TestNothingOfARecordIsOnAPageForOthers(t *testing.T) {
 	s := serving(t)
 	texts := demo.New(seed, now()).Texts()

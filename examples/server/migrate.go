@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/lockkeeper/lockkeeper/authz"
+	"github.com/lockkeeper/lockkeeper/policy"
 	"github.com/lockkeeper/lockkeeper/secrets"
 	"github.com/lockkeeper/lockkeeper/secrets/hashivault"
 )
@@ -86,7 +87,7 @@ func migrate(ctx context.Context, m migration, stdout io.Writer, stderr io.Write
 		return err
 	}
 	defer h.close()
-	g, err := h.az.Authorize(ctx, authz.Request{Principal: h.mover, Permission: authz.MustPermission("secrets.rotate"), Resource: h.all})
+	g, err := h.moving(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,6 +126,21 @@ func migrate(ctx context.Context, m migration, stdout io.Writer, stderr io.Write
 	}
 	fmt.Fprintf(stdout, "Done: %d tenants' keys and the key of the files are in Vault. Start the server with the same flags.\n", p.Total)
 	return m.after(d.keyPath, stdout)
+}
+
+// moveTime is how long the right to move keys lasts, if the process does.
+const moveTime = time.Hour
+
+// moving grants the move. Nobody holds the right to it: whoever runs the program
+// with the keyring in hand has it in this process, and it ends with that. It is in
+// no store, only in the trail.
+func (h *house) moving(ctx context.Context) (authz.Grant, error) {
+	az, err := authz.New(ctx, policy.Files(), &authz.Options{Audit: h.audit, Clock: now, Seed: []authz.Authorization{{Principal: h.mover,
+		Role: authz.MustRole("role:custodian"), Resource: h.all, Effect: authz.Allow, Until: now().Add(moveTime), Reason: "migrate, run with the keyring in hand"}}})
+	if err != nil {
+		return authz.Grant{}, err
+	}
+	return az.Authorize(ctx, authz.Request{Principal: h.mover, Permission: authz.MustPermission("secrets.rotate"), Resource: h.all})
 }
 
 const moveBatch = 50 // keys between two words of progress

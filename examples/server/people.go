@@ -26,7 +26,7 @@ type persona struct {
 type nodes struct {
 	all, tenant, crm authz.Resource
 	worker           authz.Principal
-	mover            authz.Principal // whoever runs migrate, with the keyring in hand
+	mover            authz.Principal // whoever runs migrate, with the keyring in hand; holds nothing but while it runs
 	personas         []persona
 }
 
@@ -107,7 +107,6 @@ func (n nodes) seed() ([]authz.Authorization, []authz.Membership, error) {
 	}
 	give(n.worker, "sync-worker", n.tenant)
 	give(connections, "connection", n.tenant)
-	give(n.mover, "custodian", n.all)
 	for _, p := range n.personas {
 		switch p.ID {
 		case "user":

@@ -2,6 +2,8 @@ package ewstest
 
 import (
 	"encoding/xml"
+	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -60,11 +62,47 @@ func (n *node) uri() string {
 		return n.attr("FieldURI") + "[" + n.attr("FieldIndex") + "]"
 	case "ExtendedFieldURI":
 		if t := n.attr("PropertyTag"); t != "" {
-			return "tag:" + strings.ToLower(t)
+			v, err := strconv.ParseUint(t, 0, 16)
+			if err != nil || n.attr("PropertyType") == "" {
+				return ""
+			}
+			return fmt.Sprintf("tag:0x%x", v)
 		}
-		return "ext:" + strings.ToLower(n.attr("PropertySetId")) + ":" + n.attr("PropertyName")
+		set := strings.ToLower(n.attr("PropertySetId") + n.attr("DistinguishedPropertySetId"))
+		if set == "" || n.attr("PropertyName")+n.attr("PropertyId") == "" || n.attr("PropertyType") == "" {
+			return ""
+		}
+		if id, err := strconv.ParseUint(n.attr("PropertyId"), 0, 16); err == nil {
+			return fmt.Sprintf("ext:%s:%d", set, id)
+		}
+		return "ext:" + set + ":" + n.attr("PropertyName")
 	}
 	return ""
+}
+
+// write writes the element as an answer has it.
+func (n *node) write() string {
+	var b strings.Builder
+	b.WriteString("<t:" + n.name())
+	for _, a := range n.Attrs {
+		if a.Name.Space != "xmlns" && a.Name.Local != "xmlns" {
+			b.WriteString(" " + a.Name.Local + `="` + esc(a.Value) + `"`)
+		}
+	}
+	b.WriteString(">" + n.inner() + "</t:" + n.name() + ">")
+	return b.String()
+}
+
+// inner writes what is in the element.
+func (n *node) inner() string {
+	if len(n.Nodes) == 0 {
+		return esc(n.Text)
+	}
+	var b strings.Builder
+	for i := range n.Nodes {
+		b.WriteString(n.Nodes[i].write())
+	}
+	return b.String()
 }
 
 func esc(s string) string {

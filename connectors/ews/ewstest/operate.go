@@ -1,64 +1,13 @@
 package ewstest
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-type mailbox struct {
-	address string
-	folders map[string]*folder // by the items they hold
-}
-
-type folder struct {
-	entries map[string]*entry
-	order   []string
-}
-
-type entry struct {
-	id       string
-	props    map[string]string
-	seq      int
-	born     int
-	version  int
-	modified time.Time
-	gone     bool
-}
-
-func (e *entry) changeKey() string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s-%d", e.id[10:18], e.version))
-}
-
-func (s *Server) touch(e *entry) {
-	s.serial++
-	e.seq, e.version, e.modified = s.serial, e.version+1, s.o.Now().UTC().Truncate(time.Second)
-}
-
-func (s *Server) insert(f *folder, props map[string]string) *entry {
-	s.serial++
-	h := sha256.Sum256(fmt.Append(nil, "item", s.serial))
-	e := &entry{id: "AAMkAGU0" + base64.StdEncoding.EncodeToString(append([]byte("item of a mailbox"), h[:]...)), props: props, born: s.serial}
-	f.entries[e.id] = e
-	f.order = append(f.order, e.id)
-	s.touch(e)
-	return e
-}
-
-// find returns an item that is there, and what it is.
-func (m *mailbox) find(id string) (*entry, string) {
-	for kind, f := range m.folders {
-		if e := f.entries[id]; e != nil && !e.gone {
-			return e, kind
-		}
-	}
-	return nil, ""
-}
 
 // operate carries out one operation. The messages are its answer, one for each
 // item; a problem is one of the whole.
@@ -76,149 +25,39 @@ func (s *Server) operate(box *mailbox, op *node) ([]string, *problem) {
 		return s.update(box, op)
 	case "DeleteItem":
 		return s.remove(box, op)
+	case "MoveItem":
+		return s.moveItem(box, op)
+	case "GetAttachment":
+		return s.getAttachment(box, op)
+	case "CreateAttachment":
+		return s.createAttachment(box, op)
+	case "DeleteAttachment":
+		return s.deleteAttachment(box, op)
 	case "GetFolder":
-		return s.folder(box, op)
+		return s.getFolder(box, op)
+	case "FindFolder":
+		return s.findFolder(box, op)
+	case "CreateFolder":
+		return s.createFolder(box, op)
+	case "DeleteFolder":
+		return s.deleteFolder(box, op)
+	case "ConvertId":
+		return s.convertID(box, op)
+	case "GetUserConfiguration":
+		return s.configuration(op)
+	case "GetUserPhoto": // of Exchange 2013: this one has never heard of it
+		return nil, &problem{code: "ErrorInvalidRequest"}
 	}
 	return nil, schemaProblem()
 }
 
-func kindOf(n *node) (string, bool) {
-	if n == nil {
-		return "", false
-	}
-	d := n.at("DistinguishedFolderId")
-	if d == nil {
-		d = n.at("FolderId")
-	}
-	if d == nil {
-		return "", false
-	}
-	k, ok := map[string]string{"contacts": "Contact", "calendar": "CalendarItem"}[d.attr("Id")]
-	return k, ok
-}
-
-// shape reads which properties are asked for.
-func shape(kind string, n *node) ([]string, *problem) {
-	var out []string
-	if n == nil || !slices.Contains([]string{"IdOnly", "Default", "AllProperties"}, n.text("BaseShape")) {
-		return nil, schemaProblem()
-	}
-	if n.text("BaseShape") != "IdOnly" {
-		for _, e := range schema(kind) {
-			out = append(out, e.uri)
-		}
-		out = append(out, "contacts:EmailAddress[EmailAddress1]")
-	}
-	if a := n.at("AdditionalProperties"); a != nil {
-		for i := range a.Nodes {
-			u := a.Nodes[i].uri()
-			if u == "" || kind != "" && !known(kind, u) {
-				return nil, &problem{code: "ErrorInvalidPropertyRequest"}
-			}
-			out = append(out, u)
-		}
-	}
-	return out, nil
-}
-
-// show writes an item with the properties that were asked for.
-func (e *entry) show(kind string, want []string) string {
-	var b strings.Builder
-	b.WriteString("<t:" + kind + `><t:ItemId Id="` + esc(e.id) + `" ChangeKey="` + esc(e.changeKey()) + `"/>`)
-	asked := func(uri string) bool { return slices.Contains(want, uri) }
-	simple := func(uri, name string) {
-		if v, ok := e.props[uri]; ok && asked(uri) {
-			b.WriteString("<t:" + name + ">" + esc(v) + "</t:" + name + ">")
-		}
-	}
-	for _, el := range schema(kind) {
-		switch el.name {
-		case "Body":
-			if asked(el.uri) {
-				b.WriteString(`<t:Body BodyType="Text">` + esc(strings.ReplaceAll(e.props[el.uri], "\n", "\r\n")) + "</t:Body>")
-			}
-		case "ExtendedProperty":
-			for _, u := range want {
-				v, ok := e.props[u]
-				if tag, isTag := strings.CutPrefix(u, "tag:"); ok && isTag {
-					b.WriteString(`<t:ExtendedProperty><t:ExtendedFieldURI PropertyTag="` + esc(tag) + `" PropertyType="String"/><t:Value>` + esc(v) + `</t:Value></t:ExtendedProperty>`)
-				} else if parts := strings.SplitN(u, ":", 3); ok && parts[0] == "ext" {
-					b.WriteString(`<t:ExtendedProperty><t:ExtendedFieldURI PropertySetId="` + esc(parts[1]) + `" PropertyName="` + esc(parts[2]) + `" PropertyType="String"/><t:Value>` + esc(v) + `</t:Value></t:ExtendedProperty>`)
-				}
-			}
-		case "EmailAddresses", "PhoneNumbers":
-			e.entries(&b, el.name, want)
-		case "PhysicalAddresses":
-			e.places(&b, want)
-		case "StartTimeZone", "EndTimeZone":
-			if v, ok := e.props[el.uri]; ok && asked(el.uri) {
-				b.WriteString("<t:" + el.name + ` Id="` + esc(v) + `" Name="(UTC) ` + esc(v) + `"/>`)
-			}
-		case "RequiredAttendees":
-			if v := e.props[el.uri]; v != "" && asked(el.uri) {
-				b.WriteString("<t:RequiredAttendees>")
-				for a := range strings.SplitSeq(v, "\n") {
-					b.WriteString("<t:Attendee><t:Mailbox><t:Name>" + esc(a) + "</t:Name><t:EmailAddress>" + esc(a) + "</t:EmailAddress><t:RoutingType>SMTP</t:RoutingType></t:Mailbox></t:Attendee>")
-				}
-				b.WriteString("</t:RequiredAttendees>")
-			}
-		default:
-			simple(el.uri, el.name)
-		}
-	}
-	simple("calendar:UID", "UID")
-	simple("calendar:IsCancelled", "IsCancelled")
-	if o := e.props["calendar:Organizer"]; o != "" && asked("calendar:Organizer") {
-		b.WriteString("<t:Organizer><t:Mailbox><t:Name>" + esc(o) + "</t:Name><t:EmailAddress>" + esc(o) + "</t:EmailAddress><t:RoutingType>SMTP</t:RoutingType></t:Mailbox></t:Organizer>")
-	}
-	if asked("item:LastModifiedTime") {
-		b.WriteString("<t:LastModifiedTime>" + e.modified.Format(time.RFC3339) + "</t:LastModifiedTime>")
-	}
-	b.WriteString("</t:" + kind + ">")
-	return b.String()
-}
-
-func (e *entry) entries(b *strings.Builder, group string, want []string) {
-	base := map[string]string{"EmailAddresses": "contacts:EmailAddress[", "PhoneNumbers": "contacts:PhoneNumber["}[group]
-	open := false
-	for _, u := range slices.Sorted(maps.Keys(e.props)) {
-		if key, ok := strings.CutPrefix(u, base); ok && slices.Contains(want, u) {
-			if !open {
-				b.WriteString("<t:" + group + ">")
-				open = true
-			}
-			b.WriteString(`<t:Entry Key="` + strings.TrimSuffix(key, "]") + `">` + esc(e.props[u]) + "</t:Entry>")
-		}
-	}
-	if open {
-		b.WriteString("</t:" + group + ">")
-	}
-}
-
-func (e *entry) places(b *strings.Builder, want []string) {
-	open := false
-	for _, name := range []string{"Street", "City", "State", "CountryOrRegion", "PostalCode"} {
-		u := "contacts:PhysicalAddress:" + name + "[Business]"
-		if v, ok := e.props[u]; ok && slices.Contains(want, u) {
-			if !open {
-				b.WriteString(`<t:PhysicalAddresses><t:Entry Key="Business">`)
-				open = true
-			}
-			b.WriteString("<t:" + name + ">" + esc(v) + "</t:" + name + ">")
-		}
-	}
-	if open {
-		b.WriteString("</t:Entry></t:PhysicalAddresses>")
-	}
-}
-
 // sync answers with what changed since a state, newest first.
 func (s *Server) sync(box *mailbox, op *node) ([]string, *problem) {
-	kind, ok := kindOf(op.at("SyncFolderId"))
-	if !ok {
+	f := box.named(op.at("SyncFolderId"))
+	if f == nil {
 		return []string{wrong(op, &problem{code: "ErrorFolderNotFound"})}, nil
 	}
-	want, p := shape(kind, op.at("ItemShape"))
+	want, p := s.shape(op.at("ItemShape"))
 	if p != nil {
 		return nil, p
 	}
@@ -240,7 +79,7 @@ func (s *Server) sync(box *mailbox, op *node) ([]string, *problem) {
 		at = to + 1
 	}
 	var rows []*entry
-	for _, e := range box.folders[kind].entries {
+	for _, e := range f.entries {
 		if e.seq > since && e.seq < at {
 			rows = append(rows, e)
 		}
@@ -258,9 +97,9 @@ func (s *Server) sync(box *mailbox, op *node) ([]string, *problem) {
 		case e.gone:
 			b.WriteString(`<t:Delete><t:ItemId Id="` + esc(e.id) + `" ChangeKey="` + esc(e.changeKey()) + `"/></t:Delete>`)
 		case e.born > since:
-			b.WriteString("<t:Create>" + e.show(kind, want) + "</t:Create>")
+			b.WriteString("<t:Create>" + e.show(want) + "</t:Create>")
 		default:
-			b.WriteString("<t:Update>" + e.show(kind, want) + "</t:Update>")
+			b.WriteString("<t:Update>" + e.show(want) + "</t:Update>")
 		}
 	}
 	next := fmt.Sprintf("%d %d %d %d", s.epoch, since, to, at)
@@ -278,8 +117,8 @@ func (s *Server) get(box *mailbox, op *node) ([]string, *problem) {
 		return nil, schemaProblem()
 	}
 	for i := range ids.Nodes {
-		e, kind := box.find(ids.Nodes[i].attr("Id"))
-		want, p := shape(kind, op.at("ItemShape"))
+		e := box.find(ids.Nodes[i].attr("Id"))
+		want, p := s.shape(op.at("ItemShape"))
 		switch {
 		case e == nil && len(ids.Nodes[i].attr("Id")) < 40:
 			out = append(out, wrong(op, &problem{code: "ErrorInvalidIdMalformed"}))
@@ -288,42 +127,59 @@ func (s *Server) get(box *mailbox, op *node) ([]string, *problem) {
 		case p != nil:
 			out = append(out, wrong(op, p))
 		default:
-			out = append(out, right(op, "<m:Items>"+e.show(kind, want)+"</m:Items>"))
+			out = append(out, right(op, "<m:Items>"+e.show(want)+"</m:Items>"))
 		}
 	}
 	return out, nil
 }
 
 func (s *Server) list(box *mailbox, op *node) ([]string, *problem) {
-	kind, ok := kindOf(op.at("ParentFolderIds"))
-	want, p := shape(kind, op.at("ItemShape"))
+	f := box.named(op.at("ParentFolderIds"))
+	want, p := s.shape(op.at("ItemShape"))
 	view := op.at("IndexedPageItemView")
-	if !ok || p != nil || view == nil || op.attr("Traversal") != "Shallow" {
+	if p != nil {
+		return nil, p
+	}
+	if t := op.attr("Traversal"); t != "Shallow" && t != "Associated" {
 		return nil, schemaProblem()
 	}
-	n, err1 := strconv.Atoi(view.attr("MaxEntriesReturned"))
-	offset, err2 := strconv.Atoi(view.attr("Offset"))
-	if err1 != nil || err2 != nil || n < 1 || offset < 0 {
-		return nil, schemaProblem()
+	if f == nil {
+		return []string{wrong(op, &problem{code: "ErrorFolderNotFound"})}, nil
+	}
+	n, offset := s.o.PageSize, 0
+	if view != nil {
+		var err1, err2 error
+		n, err1 = strconv.Atoi(view.attr("MaxEntriesReturned"))
+		offset, err2 = strconv.Atoi(view.attr("Offset"))
+		if err1 != nil || err2 != nil || n < 1 || offset < 0 {
+			return nil, schemaProblem()
+		}
 	}
 	n = min(n, s.o.PageSize)
-	f := box.folders[kind]
 	var rows []*entry
-	filter := op.at("Restriction", "IsEqualTo")
 	for _, id := range f.order {
 		e := f.entries[id]
-		if e.gone {
+		if e.gone || op.attr("Traversal") == "Associated" {
 			continue
 		}
-		if filter != nil && (len(filter.Nodes) != 2 || !strings.EqualFold(e.props[filter.Nodes[0].uri()], filter.Nodes[1].at("Constant").attr("Value"))) {
-			continue
+		if r := op.at("Restriction"); r != nil {
+			if len(r.Nodes) != 1 {
+				return nil, schemaProblem()
+			}
+			ok, known := e.match(&r.Nodes[0])
+			if !known {
+				return nil, &problem{code: "ErrorSchemaValidation", more: "Restriction " + r.Nodes[0].name()}
+			}
+			if !ok {
+				continue
+			}
 		}
 		rows = append(rows, e)
 	}
 	to := min(offset+n, len(rows))
 	var b strings.Builder
 	for _, e := range rows[min(offset, len(rows)):to] {
-		b.WriteString(e.show(kind, want))
+		b.WriteString(e.show(want))
 	}
 	return []string{right(op, fmt.Sprintf(`<m:RootFolder IndexedPagingOffset="%d" TotalItemsInView="%d" IncludesLastItemInRange="%t"><t:Items>%s</t:Items></m:RootFolder>`,
 		to, len(rows), to >= len(rows), b.String()))}, nil
@@ -337,11 +193,18 @@ func (s *Server) create(box *mailbox, op *node) ([]string, *problem) {
 	var out []string
 	for i := range list.Nodes {
 		n := &list.Nodes[i]
-		f := box.folders[n.name()]
-		if f == nil {
-			return nil, schemaProblem()
+		if !slices.Contains([]string{"Contact", "CalendarItem", "Task", "Message"}, n.name()) {
+			return nil, &problem{code: "ErrorSchemaValidation", more: n.name()}
 		}
-		props := map[string]string{}
+		f := box.folder(home(n.name()))
+		if to := op.at("SavedItemFolderId"); to != nil {
+			f = box.named(to)
+		}
+		if f == nil {
+			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
+			continue
+		}
+		props, exts := map[string]string{}, map[string]string{}
 		if n.name() == "CalendarItem" {
 			switch op.attr("SendMeetingInvitations") {
 			case "SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy":
@@ -352,16 +215,27 @@ func (s *Server) create(box *mailbox, op *node) ([]string, *problem) {
 			props["calendar:UID"] = fmt.Sprintf("040000008200E00074C5B7101A82E008%08X", s.serial)
 			props["calendar:Organizer"], props["calendar:IsCancelled"] = box.address, "false"
 			props["item:Sensitivity"], props["calendar:LegacyFreeBusyStatus"] = "Normal", "Busy"
+			props["item:ReminderIsSet"], props["item:ReminderMinutesBeforeStart"] = "true", "15" // unless the request says otherwise
 		}
-		p := take(n, props)
+		if n.name() == "Task" {
+			props["task:Status"], props["task:PercentComplete"] = "NotStarted", "0"
+		}
+		if n.name() == "Message" && op.attr("MessageDisposition") != "SaveOnly" { // sending is for people
+			return nil, &problem{code: "ErrorSchemaValidation", more: "MessageDisposition"}
+		}
+		p := take(n, props, exts)
+		settle(n.name(), props)
+		fromMIME(props)
 		if p == nil {
 			p = check(n.name(), props)
 		}
 		if p != nil {
+			s.note(p)
 			out = append(out, wrong(op, p))
 			continue
 		}
-		e := s.insert(f, props)
+		e := s.insert(f, n.name(), props)
+		e.exts = exts
 		if op.attr("SendMeetingInvitations") != "SendToNone" {
 			s.fanOut("invitation", box, e)
 		}
@@ -381,27 +255,30 @@ func (s *Server) update(box *mailbox, op *node) ([]string, *problem) {
 		if id == nil || list.Nodes[i].at("Updates") == nil {
 			return nil, schemaProblem()
 		}
-		e, kind := box.find(id.attr("Id"))
-		switch {
-		case e == nil:
+		e := box.find(id.attr("Id"))
+		if e == nil {
 			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
 			continue
+		}
+		kind := e.kind
+		switch {
 		case kind == "CalendarItem" && op.attr("SendMeetingInvitationsOrCancellations") == "":
 			return nil, &problem{code: "ErrorSendMeetingInvitationsOrCancellationsRequired"}
 		case id.attr("ChangeKey") != e.changeKey() && op.attr("ConflictResolution") != "AlwaysOverwrite":
 			out = append(out, wrong(op, &problem{code: "ErrorIrresolvableConflict"}))
 			continue
 		}
-		props := maps.Clone(e.props)
-		p := s.apply(kind, list.Nodes[i].at("Updates"), props)
+		props, exts := maps.Clone(e.props), maps.Clone(e.exts)
+		p := s.apply(kind, list.Nodes[i].at("Updates"), props, exts)
 		if p == nil {
 			p = check(kind, props)
 		}
 		if p != nil {
+			s.note(p)
 			out = append(out, wrong(op, p))
 			continue
 		}
-		e.props = props
+		e.props, e.exts = props, exts
 		s.touch(e)
 		if kind == "CalendarItem" && op.attr("SendMeetingInvitationsOrCancellations") != "SendToNone" {
 			s.fanOut("update", box, e)
@@ -411,36 +288,66 @@ func (s *Server) update(box *mailbox, op *node) ([]string, *problem) {
 	return out, nil
 }
 
-func (s *Server) apply(kind string, updates *node, props map[string]string) *problem {
+func (s *Server) apply(kind string, updates *node, props, exts map[string]string) *problem {
 	for i := range updates.Nodes {
 		u := &updates.Nodes[i]
-		if len(u.Nodes) == 0 || !known(kind, u.Nodes[0].uri()) {
+		if len(u.Nodes) == 0 || !known(u.Nodes[0].uri()) {
 			return &problem{code: "ErrorInvalidPropertySet"}
 		}
 		uri := u.Nodes[0].uri()
 		switch u.name() {
 		case "DeleteItemField":
-			if uri == "calendar:Start" || uri == "calendar:End" {
+			switch uri {
+			case "calendar:Start", "calendar:End", "task:Status", "task:PercentComplete", "item:ReminderIsSet", "item:ReminderDueBy", "item:Importance", "item:Sensitivity":
 				return &problem{code: "ErrorInvalidPropertyDelete"}
+			case "item:Body":
+				delete(props, "html")
+			}
+			if of, _ := alias(kind, uri); of != "" {
+				delete(props, of)
 			}
 			delete(props, uri)
+			delete(exts, uri)
 		case "SetItemField":
 			set := map[string]string{}
 			if len(u.Nodes) != 2 || u.Nodes[1].name() != kind {
 				return schemaProblem()
 			}
-			if p := take(&u.Nodes[1], set); p != nil {
+			if p := take(&u.Nodes[1], set, exts); p != nil {
 				return p
+			}
+			delete(props, "html")
+			if set["html"] != "" {
+				props["html"] = "true"
+			}
+			delete(set, "html")
+			for _, k := range []string{"task:Status", "task:PercentComplete"} { // what follows from another
+				if k != uri {
+					delete(set, k)
+				}
 			}
 			if _, ok := set[uri]; !ok || len(set) != 1 { // one property for one change
 				return &problem{code: "ErrorUpdatePropertyMismatch"}
 			}
 			props[uri] = set[uri]
+			settle(kind, props)
+			finish(uri, props)
+			if uri == "item:MimeContent" {
+				fromMIME(props)
+			}
 		default:
 			return schemaProblem()
 		}
 	}
 	return nil
+}
+
+// note remembers what nobody here knew.
+func (s *Server) note(p *problem) {
+	if p.code == "ErrorSchemaValidation" || p.code == "ErrorInvalidPropertySet" {
+		s.unknown = append(s.unknown, p.code+" "+p.more)
+		p.more = ""
+	}
 }
 
 func (s *Server) remove(box *mailbox, op *node) ([]string, *problem) {
@@ -450,17 +357,23 @@ func (s *Server) remove(box *mailbox, op *node) ([]string, *problem) {
 	}
 	var out []string
 	for i := range ids.Nodes {
-		e, kind := box.find(ids.Nodes[i].attr("Id"))
-		if e == nil {
+		e := box.find(ids.Nodes[i].attr("Id"))
+		switch {
+		case e == nil:
 			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
 			continue
-		}
-		if kind == "CalendarItem" && op.attr("SendMeetingCancellations") == "" {
+		case e.kind == "CalendarItem" && op.attr("SendMeetingCancellations") == "":
 			return nil, &problem{code: "ErrorSendMeetingCancellationsRequired"}
+		case e.kind == "Task" && op.attr("AffectedTaskOccurrences") == "":
+			return nil, &problem{code: "ErrorAffectedTaskOccurrencesRequired"}
 		}
-		s.touch(e)
-		e.gone = true
-		if kind == "CalendarItem" && op.attr("SendMeetingCancellations") != "SendToNone" {
+		if op.attr("DeleteType") == "MoveToDeletedItems" {
+			s.move(e, box.folder("deleteditems"))
+		} else {
+			s.touch(e)
+			e.gone = true
+		}
+		if e.kind == "CalendarItem" && op.attr("SendMeetingCancellations") != "SendToNone" {
 			s.fanOut("cancellation", box, e)
 		}
 		out = append(out, right(op, ""))
@@ -468,65 +381,23 @@ func (s *Server) remove(box *mailbox, op *node) ([]string, *problem) {
 	return out, nil
 }
 
-func (s *Server) folder(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("FolderIds")
+func (s *Server) moveItem(box *mailbox, op *node) ([]string, *problem) {
+	ids, to := op.at("ItemIds"), box.named(op.at("ToFolderId"))
 	if ids == nil {
 		return nil, schemaProblem()
 	}
+	if to == nil {
+		return []string{wrong(op, &problem{code: "ErrorFolderNotFound"})}, nil
+	}
 	var out []string
 	for i := range ids.Nodes {
-		id := ids.Nodes[i].attr("Id")
-		kind, ok := map[string]string{"contacts": "Contact", "calendar": "CalendarItem"}[id]
-		if !ok {
-			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
+		e := box.find(ids.Nodes[i].attr("Id"))
+		if e == nil {
+			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
 			continue
 		}
-		n := 0
-		for _, e := range box.folders[kind].entries {
-			if !e.gone {
-				n++
-			}
-		}
-		element := map[string]string{"Contact": "ContactsFolder", "CalendarItem": "CalendarFolder"}[kind]
-		out = append(out, right(op, fmt.Sprintf(`<m:Folders><t:%s><t:FolderId Id="%s" ChangeKey="AQ=="/><t:DisplayName>%s</t:DisplayName><t:TotalCount>%d</t:TotalCount><t:ChildFolderCount>0</t:ChildFolderCount></t:%s></m:Folders>`,
-			element, id, id, n, element)))
+		n := s.move(e, to)
+		out = append(out, right(op, "<m:Items><t:"+n.kind+`><t:ItemId Id="`+esc(n.id)+`" ChangeKey="`+esc(n.changeKey())+`"/></t:`+n.kind+"></m:Items>"))
 	}
 	return out, nil
-}
-
-// fanOut lets attendees know: a message to each, and the meeting in the calendar
-// of those who have a mailbox here.
-func (s *Server) fanOut(kind string, from *mailbox, e *entry) {
-	list := e.props["calendar:RequiredAttendees"]
-	if list == "" || e.props["calendar:Organizer"] != from.address {
-		return
-	}
-	for to := range strings.SplitSeq(list, "\n") {
-		if strings.EqualFold(to, from.address) {
-			continue
-		}
-		s.ledger = append(s.ledger, Message{kind, from.address, to, e.props["item:Subject"]})
-		box := s.boxes[strings.ToLower(to)]
-		if box == nil {
-			continue
-		}
-		f := box.folders["CalendarItem"]
-		var copied *entry
-		for _, c := range f.entries {
-			if c.props["calendar:UID"] == e.props["calendar:UID"] {
-				copied = c
-			}
-		}
-		switch {
-		case kind == "cancellation" && copied != nil && !copied.gone:
-			copied.props["calendar:IsCancelled"] = "true"
-			s.touch(copied)
-		case kind == "cancellation":
-		case copied != nil:
-			copied.props, copied.gone = maps.Clone(e.props), false
-			s.touch(copied)
-		default:
-			s.insert(f, maps.Clone(e.props))
-		}
-	}
 }

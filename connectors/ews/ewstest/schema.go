@@ -1,48 +1,113 @@
 package ewstest
 
 import (
-	"slices"
 	"strings"
-	"time"
-
-	"github.com/lockkeeper/lockkeeper/connectors/internal/zone"
 )
 
-// schema lists, in order, the elements that an item may have in a request, and the
-// property that each is ("types.xsd").
-type element struct{ name, uri string }
+// form is how an element holds its value.
+type form uint8
 
-func common() []element {
-	return []element{{"ItemClass", "item:ItemClass"}, {"Subject", "item:Subject"}, {"Sensitivity", "item:Sensitivity"}, {"Body", "item:Body"},
-		{"Categories", "item:Categories"}, {"ExtendedProperty", ""}}
+const (
+	text form = iota
+	flag
+	number
+	date
+	day // what is a date to people
+	body
+	list
+	extended
+	entries
+	places
+	zoned
+	people
+	person
+	attendees
+	raw // elements of its own, kept as they are
+	files
+	headers
+	folderRef
+)
+
+// element is one that an item may have, and the property that it is. What is ro is
+// in answers only.
+type element struct {
+	name, uri string
+	form      form
+	ro        bool
+	only      string // values, with | between
 }
 
+// schema lists, in order, the elements of an item ("types.xsd"). Here are those
+// that anybody was seen to use.
 func schema(item string) []element {
-	if item == "Contact" {
-		return append(common(), element{"FileAs", "contacts:FileAs"}, element{"FileAsMapping", "contacts:FileAsMapping"}, element{"DisplayName", "contacts:DisplayName"},
-			element{"GivenName", "contacts:GivenName"}, element{"Initials", "contacts:Initials"}, element{"MiddleName", "contacts:MiddleName"}, element{"Nickname", "contacts:Nickname"},
-			element{"CompanyName", "contacts:CompanyName"}, element{"EmailAddresses", ""}, element{"PhysicalAddresses", ""}, element{"PhoneNumbers", ""},
-			element{"Birthday", "contacts:Birthday"}, element{"BusinessHomePage", "contacts:BusinessHomePage"}, element{"Department", "contacts:Department"},
-			element{"Generation", "contacts:Generation"}, element{"JobTitle", "contacts:JobTitle"}, element{"SpouseName", "contacts:SpouseName"}, element{"Surname", "contacts:Surname"})
+	all := []element{
+		{name: "MimeContent", uri: "item:MimeContent", form: raw},
+		{name: "ParentFolderId", uri: "item:ParentFolderId", form: folderRef, ro: true},
+		{name: "ItemClass", uri: "item:ItemClass"}, {name: "Subject", uri: "item:Subject"},
+		{name: "Sensitivity", uri: "item:Sensitivity", only: "Normal|Personal|Private|Confidential"},
+		{name: "Body", uri: "item:Body", form: body},
+		{name: "Attachments", uri: "item:Attachments", form: files, ro: true},
+		{name: "DateTimeReceived", uri: "item:DateTimeReceived", form: date, ro: true},
+		{name: "Size", uri: "item:Size", ro: true},
+		{name: "Categories", uri: "item:Categories", form: list},
+		{name: "Importance", uri: "item:Importance", only: "Low|Normal|High"},
+		{name: "InReplyTo", uri: "item:InReplyTo"},
+		{name: "InternetMessageHeaders", uri: "item:InternetMessageHeaders", form: headers, ro: true},
+		{name: "DateTimeSent", uri: "item:DateTimeSent", form: date, ro: true},
+		{name: "DateTimeCreated", uri: "item:DateTimeCreated", form: date, ro: true},
+		{name: "ReminderDueBy", uri: "item:ReminderDueBy", form: date},
+		{name: "ReminderIsSet", uri: "item:ReminderIsSet", form: flag},
+		{name: "ReminderMinutesBeforeStart", uri: "item:ReminderMinutesBeforeStart", form: number},
+		{name: "DisplayCc", uri: "item:DisplayCc", ro: true}, {name: "DisplayTo", uri: "item:DisplayTo", ro: true},
+		{name: "HasAttachments", uri: "item:HasAttachments", form: flag, ro: true},
+		{name: "ExtendedProperty", form: extended},
+		{name: "LastModifiedTime", uri: "item:LastModifiedTime", form: date, ro: true},
 	}
-	return append(common(), element{"Start", "calendar:Start"}, element{"End", "calendar:End"}, element{"IsAllDayEvent", "calendar:IsAllDayEvent"},
-		element{"LegacyFreeBusyStatus", "calendar:LegacyFreeBusyStatus"}, element{"Location", "calendar:Location"}, element{"RequiredAttendees", "calendar:RequiredAttendees"},
-		element{"StartTimeZone", "calendar:StartTimeZone"}, element{"EndTimeZone", "calendar:EndTimeZone"})
+	switch item {
+	case "Contact":
+		return append(all, []element{{name: "FileAs", uri: "contacts:FileAs"}, {name: "FileAsMapping", uri: "contacts:FileAsMapping"}, {name: "DisplayName", uri: "contacts:DisplayName"},
+			{name: "GivenName", uri: "contacts:GivenName"}, {name: "Initials", uri: "contacts:Initials"}, {name: "MiddleName", uri: "contacts:MiddleName"}, {name: "Nickname", uri: "contacts:Nickname"},
+			{name: "CompanyName", uri: "contacts:CompanyName"}, {name: "EmailAddresses", form: entries}, {name: "PhysicalAddresses", form: places}, {name: "PhoneNumbers", form: entries},
+			{name: "AssistantName", uri: "contacts:AssistantName"}, {name: "Birthday", uri: "contacts:Birthday", form: date}, {name: "BusinessHomePage", uri: "contacts:BusinessHomePage"},
+			{name: "Department", uri: "contacts:Department"}, {name: "Generation", uri: "contacts:Generation"}, {name: "ImAddresses", form: entries}, {name: "JobTitle", uri: "contacts:JobTitle"},
+			{name: "Manager", uri: "contacts:Manager"}, {name: "OfficeLocation", uri: "contacts:OfficeLocation"}, {name: "Profession", uri: "contacts:Profession"},
+			{name: "SpouseName", uri: "contacts:SpouseName"}, {name: "Surname", uri: "contacts:Surname"}}...)
+	case "CalendarItem":
+		return append(all, []element{{name: "UID", uri: "calendar:UID"}, {name: "Start", uri: "calendar:Start", form: date}, {name: "End", uri: "calendar:End", form: date},
+			{name: "IsAllDayEvent", uri: "calendar:IsAllDayEvent", form: flag}, {name: "LegacyFreeBusyStatus", uri: "calendar:LegacyFreeBusyStatus", only: "Free|Tentative|Busy|OOF|NoData"},
+			{name: "Location", uri: "calendar:Location"}, {name: "IsMeeting", uri: "calendar:IsMeeting", form: flag, ro: true}, {name: "IsCancelled", uri: "calendar:IsCancelled", form: flag, ro: true},
+			{name: "IsRecurring", uri: "calendar:IsRecurring", form: flag, ro: true}, {name: "MeetingRequestWasSent", uri: "calendar:MeetingRequestWasSent", form: flag, ro: true},
+			{name: "IsResponseRequested", uri: "calendar:IsResponseRequested", form: flag, ro: true}, {name: "CalendarItemType", uri: "calendar:CalendarItemType", ro: true},
+			{name: "MyResponseType", uri: "calendar:MyResponseType", ro: true}, {name: "Organizer", uri: "calendar:Organizer", form: person, ro: true},
+			{name: "RequiredAttendees", uri: "calendar:RequiredAttendees", form: attendees}, {name: "OptionalAttendees", uri: "calendar:OptionalAttendees", form: attendees},
+			{name: "Recurrence", uri: "calendar:Recurrence", form: raw}, {name: "ModifiedOccurrences", uri: "calendar:ModifiedOccurrences", form: raw, ro: true},
+			{name: "DeletedOccurrences", uri: "calendar:DeletedOccurrences", form: raw, ro: true},
+			{name: "StartTimeZone", uri: "calendar:StartTimeZone", form: zoned}, {name: "EndTimeZone", uri: "calendar:EndTimeZone", form: zoned}}...)
+	case "Task":
+		return append(all, []element{{name: "CompleteDate", uri: "task:CompleteDate", form: date}, {name: "DueDate", uri: "task:DueDate", form: day},
+			{name: "IsComplete", uri: "task:IsComplete", form: flag, ro: true}, {name: "Owner", uri: "task:Owner", ro: true}, {name: "PercentComplete", uri: "task:PercentComplete", form: number},
+			{name: "Recurrence", uri: "task:Recurrence", form: raw}, {name: "StartDate", uri: "task:StartDate", form: day},
+			{name: "Status", uri: "task:Status", only: "NotStarted|InProgress|Completed|WaitingOnOthers|Deferred"}}...)
+	}
+	return append(all, []element{{name: "ToRecipients", uri: "message:ToRecipients", form: people}, {name: "CcRecipients", uri: "message:CcRecipients", form: people},
+		{name: "From", uri: "message:From", form: person}, {name: "InternetMessageId", uri: "message:InternetMessageId"}, {name: "IsRead", uri: "message:IsRead", form: flag},
+		{name: "References", uri: "message:References"}}...)
 }
 
-// known reports whether a property can be asked for.
-func known(item, uri string) bool {
-	for _, e := range schema(item) {
-		if e.uri == uri && uri != "" {
-			return true
+// known reports whether a property can be asked for. Asking for one that items of
+// another kind have is fine; they just do not have it.
+func known(uri string) bool {
+	for _, k := range []string{"Contact", "CalendarItem", "Task", "Message"} {
+		for _, e := range schema(k) {
+			if e.uri == uri && uri != "" {
+				return true
+			}
 		}
 	}
-	readable := []string{"item:LastModifiedTime", "item:DateTimeCreated", "item:ItemId", "calendar:UID", "calendar:IsCancelled", "calendar:CalendarItemType", "calendar:Organizer",
-		"calendar:OptionalAttendees", "calendar:Recurrence", "calendar:IsMeeting"}
-	if slices.Contains(readable, uri) {
+	if uri == "item:ItemId" {
 		return true
 	}
-	for _, p := range []string{"tag:0x", "ext:", "contacts:EmailAddress[EmailAddress", "contacts:PhoneNumber[", "contacts:PhysicalAddress:"} {
+	for _, p := range []string{"tag:0x", "ext:", "contacts:EmailAddress[EmailAddress", "contacts:PhoneNumber[", "contacts:PhysicalAddress:", "contacts:ImAddress[", "item:InternetMessageHeader["} {
 		if strings.HasPrefix(uri, p) {
 			return true
 		}
@@ -50,86 +115,6 @@ func known(item, uri string) bool {
 	return false
 }
 
-// take reads an item of a request into properties. Elements that are not known,
-// or not where the schema wants them, are an error.
-func take(n *node, into map[string]string) *problem {
-	last := -1
-	for i := range n.Nodes {
-		c := &n.Nodes[i]
-		at := slices.IndexFunc(schema(n.name()), func(e element) bool { return e.name == c.name() })
-		if at < 0 || at < last || at == last && c.name() != "ExtendedProperty" {
-			return schemaProblem()
-		}
-		last = at
-		switch c.name() {
-		case "ExtendedProperty":
-			if len(c.Nodes) != 2 || c.Nodes[0].uri() == "" || c.Nodes[1].name() != "Value" {
-				return schemaProblem()
-			}
-			into[c.Nodes[0].uri()] = c.Nodes[1].Text
-		case "EmailAddresses", "PhoneNumbers":
-			base := map[string]string{"EmailAddresses": "contacts:EmailAddress", "PhoneNumbers": "contacts:PhoneNumber"}[c.name()]
-			for j := range c.Nodes {
-				into[base+"["+c.Nodes[j].attr("Key")+"]"] = c.Nodes[j].Text
-			}
-		case "PhysicalAddresses":
-			for j := range c.Nodes {
-				for k := range c.Nodes[j].Nodes {
-					into["contacts:PhysicalAddress:"+c.Nodes[j].Nodes[k].name()+"["+c.Nodes[j].attr("Key")+"]"] = c.Nodes[j].Nodes[k].Text
-				}
-			}
-		case "StartTimeZone", "EndTimeZone":
-			if zone.Location(c.attr("Id")) == nil || strings.Contains(c.attr("Id"), "/") { // Windows names only
-				return &problem{code: "ErrorInvalidTimeZone"}
-			}
-			into["calendar:"+c.name()] = c.attr("Id")
-		case "RequiredAttendees":
-			var list []string
-			for j := range c.Nodes {
-				list = append(list, c.Nodes[j].text("Mailbox", "EmailAddress"))
-			}
-			into["calendar:RequiredAttendees"] = strings.Join(list, "\n")
-		case "Body":
-			if c.attr("BodyType") != "Text" {
-				return schemaProblem()
-			}
-			into["item:Body"] = c.Text
-		case "Start", "End": // said in UTC, however it was written
-			t, err := time.Parse(time.RFC3339, c.Text)
-			if err != nil {
-				return schemaProblem()
-			}
-			into["calendar:"+c.name()] = t.UTC().Format(time.RFC3339)
-		default:
-			into[schema(n.name())[at].uri] = c.Text
-		}
-	}
-	return nil
-}
-
-// check tells whether an item is one that Exchange would keep.
-func check(item string, p map[string]string) *problem {
-	if item != "CalendarItem" {
-		if b := p["contacts:Birthday"]; b != "" {
-			if _, err := time.Parse(time.RFC3339, b); err != nil {
-				return schemaProblem()
-			}
-		}
-		return nil
-	}
-	from, err1 := time.Parse(time.RFC3339, p["calendar:Start"])
-	to, err2 := time.Parse(time.RFC3339, p["calendar:End"])
-	switch {
-	case err1 != nil || err2 != nil:
-		return schemaProblem()
-	case to.Before(from):
-		return &problem{code: "ErrorCalendarEndDateIsEarlierThanStartDate"}
-	case !slices.Contains([]string{"", "Free", "Tentative", "Busy", "OOF", "NoData"}, p["calendar:LegacyFreeBusyStatus"]),
-		!slices.Contains([]string{"", "Normal", "Personal", "Private", "Confidential"}, p["item:Sensitivity"]),
-		!slices.Contains([]string{"", "true", "false"}, p["calendar:IsAllDayEvent"]):
-		return schemaProblem()
-	case len([]rune(p["item:Subject"])) > 255:
-		return &problem{code: "ErrorPropertyUpdate"}
-	}
-	return nil
+func base(group string) string {
+	return map[string]string{"EmailAddresses": "contacts:EmailAddress", "PhoneNumbers": "contacts:PhoneNumber", "ImAddresses": "contacts:ImAddress"}[group]
 }

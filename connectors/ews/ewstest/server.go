@@ -62,7 +62,7 @@ func New(o *Options) *Server {
 		s.o.Now = time.Now
 	}
 	for _, a := range s.o.Mailboxes {
-		s.boxes[strings.ToLower(a)] = &mailbox{address: a, folders: map[string]*folder{"Contact": {entries: map[string]*entry{}}, "CalendarItem": {entries: map[string]*entry{}}}}
+		s.boxes[strings.ToLower(a)] = newMailbox(a)
 	}
 	return s
 }
@@ -78,7 +78,8 @@ func (s *Server) Ledger() []Message {
 func (s *Server) Unknown() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.unknown)
+	slices.Sort(s.unknown)
+	return slices.Clone(slices.Compact(s.unknown))
 }
 
 // Expire ends all change histories.
@@ -103,7 +104,7 @@ type problem struct {
 
 func schemaProblem() *problem { return &problem{code: "ErrorSchemaValidation"} }
 
-const maxBody = 16 << 20
+const maxBody = 64 << 20
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +148,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if v := e.Header.at("RequestServerVersion"); v == nil || !strings.HasPrefix(v.attr("Version"), "Exchange20") {
+	// Who says nothing means the first version ("RequestServerVersion").
+	if v := e.Header.at("RequestServerVersion"); v != nil && !strings.HasPrefix(v.attr("Version"), "Exchange20") {
 		s.fault(w, &problem{code: "ErrorInvalidServerVersion"})
 		return
 	}
@@ -171,7 +173,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	messages, p := s.operate(box, op)
 	if p != nil {
 		if p.code == "ErrorSchemaValidation" {
-			s.unknown = append(s.unknown, op.name())
+			s.unknown = append(s.unknown, strings.TrimSpace(op.name()+" "+p.more))
+			p = schemaProblem()
 		}
 		s.fault(w, p)
 		return
