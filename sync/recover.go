@@ -103,7 +103,7 @@ func (k *kindRound) overdue(in Intent, s Side, looked time.Time, b *Batch) bool 
 		b.Begin = append(b.Begin, missed(in, looked))
 		return false
 	}
-	return looked.Sub(in.Missed) >= k.patience(in.Kind, s)
+	return k.now.Sub(in.Missed) >= k.patience(in.Kind, s) // from the beginning of the round: a clock may jump in it
 }
 
 // missed notes in an intent that it was looked for and not found.

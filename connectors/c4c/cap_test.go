@@ -129,4 +129,8 @@ func TestCAP(t *testing.T) {
 		}
 	})
 	t.Run("appointment", func(t *testing.T) { appointments(t, c) })
+	for _, k := range []connectors.Kind{connectors.KindIndividualCustomer, connectors.KindLead, connectors.KindVisit, connectors.KindTask,
+		connectors.KindMail, connectors.KindPhoneCall} {
+		t.Run(k.String(), func(t *testing.T) { life(t, c, k) })
+	}
 }

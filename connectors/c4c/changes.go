@@ -77,14 +77,18 @@ func (s session) changes(ctx context.Context, k connectors.Kind, text string, li
 	if text == "" {
 		newest, err := s.newest(ctx, sh)
 		if err != nil {
-			return connectors.Page{}, err
+			return connectors.Page{}, s.explain(ctx, sh, err)
 		}
 		c = cursor{Version: cursorVersion, Kind: k, Listing: true, From: s.d.before(newest), Newest: newest, Seen: s.d.now().UnixMilli()}
 	} else if c, err = parseCursor(text, k); err != nil {
 		return connectors.Page{}, err
 	}
 	if c.Listing {
-		return s.listing(ctx, sh, c, limit)
+		p, err := s.listing(ctx, sh, c, limit)
+		if err != nil && c.After == "" {
+			err = s.explain(ctx, sh, err)
+		}
+		return p, err
 	}
 	return s.walk(ctx, sh, c, limit)
 }
@@ -191,6 +195,7 @@ func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (conne
 	}
 	page := connectors.Page{More: true}
 	lastID, lastOn := c.After, c.From
+	var obsolete []entity
 	for _, e := range es {
 		id, err := e.id()
 		if err != nil {
@@ -212,6 +217,23 @@ func (s session) walk(ctx context.Context, sh shape, c cursor, limit int) (conne
 			return connectors.Page{}, err
 		}
 		page.Changes = append(page.Changes, ch)
+		if ch.Gone {
+			obsolete = append(obsolete, e)
+		}
+	}
+	if len(obsolete) > 0 {
+		into, err := s.survivors(ctx, sh, obsolete)
+		if err != nil {
+			return connectors.Page{}, err
+		}
+		for i, ch := range page.Changes {
+			if e := into[ch.ID]; e != nil && ch.Gone {
+				if e, err = e.as(ch.ID); err != nil {
+					return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "record without id"}
+				}
+				page.Changes[i].Gone, page.Changes[i].Rev = false, e.rev()
+			}
+		}
 	}
 	switch {
 	case c.Ties && more:

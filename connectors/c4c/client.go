@@ -123,15 +123,15 @@ func (s session) all(ctx context.Context, rel string) ([]entity, error) {
 		if p.Next == "" {
 			return out, nil
 		}
-		if rel, err = s.d.follow(rel, p.Next); err != nil {
+		if rel, err = s.d.link(rel, p.Next); err != nil {
 			return nil, err
 		}
 	}
 	return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "listing without end"}
 }
 
-// follow checks a link of the server and makes it relative to the service.
-func (d *driver) follow(rel, next string) (string, error) {
+// link checks a link of the server and makes it relative to the service.
+func (d *driver) link(rel, next string) (string, error) {
 	bad := &connectors.Error{Class: connectors.ErrMalformed, Detail: "link leads out of the collection"}
 	from, err := url.Parse(d.base.String() + rel)
 	if err != nil || len(next) > 16<<10 {

@@ -32,6 +32,7 @@ func create(t *testing.T, c *connectors.Conn, key string) (connectors.Written, e
 
 // An answer that is lost after the effect leaves the outcome unknown, and the
 // key finds what was made.
+// fault: F30
 func TestLostReply(t *testing.T) {
 	for name, f := range map[string]c4ctest.Fault{
 		"cut":    {Method: "POST", Path: "$batch", After: true, Drop: true},
@@ -57,6 +58,7 @@ func TestLostReply(t *testing.T) {
 }
 
 // A failure before the effect is the failure of the call and changes nothing.
+// fault: F32
 func TestRefusedBefore(t *testing.T) {
 	for name, x := range map[string]struct {
 		f     c4ctest.Fault
@@ -117,6 +119,7 @@ func TestLongRecords(t *testing.T) {
 }
 
 // An expired session costs one more request for a token and never a record.
+// fault: F34
 func TestExpiredSession(t *testing.T) {
 	s, c := emulator(t, c4ctest.Options{}, nil)
 	_, err := create(t, c, "1")
@@ -131,6 +134,7 @@ func TestExpiredSession(t *testing.T) {
 }
 
 // The remote side's words never get into an error.
+// fault: F61
 func TestErrorsHoldNoBody(t *testing.T) {
 	s, c := emulator(t, c4ctest.Options{}, nil)
 	canary := "CANARY-IN-THE-BODY"
@@ -145,6 +149,7 @@ func TestErrorsHoldNoBody(t *testing.T) {
 }
 
 // Ids and keys are data, whatever they look like.
+// fault: F56
 func TestHostileIDs(t *testing.T) {
 	s, c := emulator(t, c4ctest.Options{}, nil)
 	ctx, k := t.Context(), connectors.KindContact
@@ -216,6 +221,7 @@ func TestDenied(t *testing.T) {
 
 // A quiet round reads nothing and costs one request, however much there is and
 // however much changed at once before.
+// fault: F39
 func TestQuietRound(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s, c := emulator(t, c4ctest.Options{Now: func() time.Time { return now }}, map[string]string{"overlap": "20ms"})
@@ -242,6 +248,7 @@ func TestQuietRound(t *testing.T) {
 }
 
 // A mass touch gives every record a new revision and changes nothing else.
+// fault: F38
 func TestTouch(t *testing.T) {
 	s, c := emulator(t, c4ctest.Options{Now: seconds()}, nil)
 	id, err := s.Seed("ContactCollection", c4ctest.Props{"LastName": "Seed"})

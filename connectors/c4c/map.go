@@ -25,7 +25,7 @@ func (s shape) own() []string {
 			}
 		}
 	}
-	add(s.key, s.system, s.status, s.marked, s.street, s.house, s.country, s.birth, s.state, s.second, s.priority, s.direction, s.percent, s.account, s.contact)
+	add(s.key, s.system, s.status, s.number, s.marked, s.street, s.house, s.country, s.birth, s.state, s.second, s.priority, s.direction, s.percent, s.account, s.contact)
 	if s.company {
 		add("AccountFormattedName")
 	}
@@ -69,7 +69,7 @@ func (s shape) selection(head bool) string {
 func (s shape) light() string {
 	out := []string{propID, propETag, propChanged}
 	if s.status != "" {
-		out = append(out, s.status)
+		out = append(out, s.status, s.number)
 	}
 	if s.marked != "" {
 		out = append(out, s.marked)

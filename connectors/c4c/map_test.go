@@ -225,7 +225,7 @@ func TestFollow(t *testing.T) {
 		"https://host/sap/odata/Set?$top=1":          "", // the same again
 		":":                                          "",
 	} {
-		got, err := d.follow("Set?$top=1", next)
+		got, err := d.link("Set?$top=1", next)
 		assert.Equal(t, want, got, next)
 		assert.Equal(t, want == "", err != nil, next)
 	}
@@ -359,4 +359,42 @@ func FuzzCursor(f *testing.F) {
 func TestEncodeBatch(t *testing.T) {
 	_, _, err := encodeBatch([]step{{changes: []operation{{method: "PATCH", rel: "x", match: "a\r\nEvil: 1", body: properties{}}}}})
 	assert.Error(t, err)
+}
+
+// A message id and a create key share one property, and each comes back.
+func TestMessages(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		message := rapid.StringMatching(`[a-zA-Z0-9=/.+_-]{1,20}@[a-z.]{1,20}`).Draw(t, "message")
+		key := rapid.SampledFrom([]string{"lk-1", "<a>&b;", "<a> b", "a b", "*", "> x"}).Draw(t, "key")
+		for _, m := range []string{message, ""} {
+			gotM, gotK := cutMessage(joinMessage(m, key))
+			if gotM != m || gotK != key {
+				t.Fatalf("%q %q came back as %q %q", m, key, gotM, gotK)
+			}
+		}
+	})
+}
+
+func FuzzMetadata(f *testing.F) {
+	f.Add([]byte(`<Edmx><DataServices><Schema Namespace="n"><EntityType Name="Visit"><Property Name="ID"/></EntityType><EntityContainer><EntitySet Name="VisitCollection" EntityType="n.Visit"/></EntityContainer></Schema></DataServices></Edmx>`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parseMetadata(b)
+		if err == nil && len(m) == 0 {
+			t.Fatal("a description of nothing")
+		}
+		for _, s := range shapes(false) {
+			m.lacks(s)
+		}
+	})
+}
+
+func FuzzMessage(f *testing.F) {
+	for _, s := range []string{"<a@b> k", "<a@b>", "a@b", "lk-1", "<", "> "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if m, k := cutMessage(s); len(m)+len(k) > len(s) {
+			t.Fatal("more than there was")
+		}
+	})
 }

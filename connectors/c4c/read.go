@@ -47,7 +47,7 @@ func (s session) lists(ctx context.Context, rels []string) ([]entity, error) {
 			if p.Next == "" {
 				continue
 			}
-			rest, err := s.d.follow(chunk[i], p.Next)
+			rest, err := s.d.link(chunk[i], p.Next)
 			if err != nil {
 				return nil, err
 			}
@@ -87,7 +87,7 @@ func (s session) entities(ctx context.Context, sh shape, ids []string) ([]entity
 			if err == nil {
 				var gone bool
 				if gone, err = sh.gone(e); gone {
-					e, err = nil, &connectors.Error{Class: connectors.ErrNotFound, Detail: "obsolete"}
+					e, err = s.follow(ctx, sh, e)
 				}
 			}
 			out[start+i], errs[start+i] = e, about(sh.kind, "get", id, err)

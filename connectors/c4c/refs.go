@@ -141,7 +141,7 @@ func (s session) look(ctx context.Context, looks []lookup) error {
 			}
 			es := p.Entities
 			if p.Next != "" {
-				rest, err := s.d.follow(chunk[i].rel, p.Next)
+				rest, err := s.d.link(chunk[i].rel, p.Next)
 				if err != nil {
 					return err
 				}

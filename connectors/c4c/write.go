@@ -331,8 +331,12 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 		if out[i].Err != nil {
 			continue
 		}
-		if sets[i], out[i].Err = sh.edit(e, current[i], companies, numbers); out[i].Err == nil {
-			after[i] = sh.address(e.ID)
+		to := e
+		if survivor, rev, ok := cutMerged(e.Rev); ok {
+			to.ID, to.Rev = survivor, rev
+		}
+		if sets[i], out[i].Err = sh.edit(to, current[i], companies, numbers); out[i].Err == nil {
+			after[i] = sh.address(to.ID)
 		}
 	}
 	_, read, errs := s.write(ctx, sets, after)
@@ -351,6 +355,9 @@ func (s session) update(ctx context.Context, k connectors.Kind, es []connectors.
 			r, err := sh.record(seen)
 			if err == nil && len(connectors.Diff(e.Record, r, e.Fields)) == 0 {
 				out[i].Rev, out[i].Modified = r.Rev, r.Modified
+				if survivor, _, ok := cutMerged(e.Rev); ok {
+					out[i].Rev = mergedRev(survivor, r.Rev)
+				}
 			}
 		}
 	}
@@ -490,6 +497,9 @@ func (s session) remove(ctx context.Context, k connectors.Kind, ts []connectors.
 		if t.ID == "" || t.Rev == "" || t.Rev == "*" {
 			out[i].Err = about(k, "delete", t.ID, &connectors.Error{Class: connectors.ErrPrecondition, Detail: "no revision given"})
 			continue
+		}
+		if _, _, merged := cutMerged(t.Rev); merged {
+			continue // it is obsolete already, and who it was merged into stays
 		}
 		op := operation{method: http.MethodDelete, rel: key(sh.set, t.ID), match: t.Rev}
 		if sh.status != "" {

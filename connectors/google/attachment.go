@@ -20,7 +20,11 @@ var _ connectors.Attacher = (*driver)(nil)
 // OpenAttachment implements connectors.Attacher, for mails. Google wraps a content
 // into JSON; it is decoded as it comes.
 func (d *driver) OpenAttachment(ctx context.Context, c connectors.Call, k connectors.Kind, id, attachment string) (io.ReadCloser, connectors.Attachment, error) {
-	m, ok := d.system(c, k).(mails)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, connectors.Attachment{}, err
+	}
+	m, ok := sys.(mails)
 	if !ok {
 		return nil, connectors.Attachment{}, &connectors.Error{Class: connectors.ErrUnsupported}
 	}

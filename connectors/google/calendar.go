@@ -22,12 +22,10 @@ func eventCapability() connectors.Capability {
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
 	}
-	for _, f := range []connectors.Field{connectors.FieldReminder, connectors.FieldCategories} { // not mapped
-		delete(c.Fields, f)
-	}
+	delete(c.Fields, connectors.FieldCategories) // there are none
 	c.Fields[connectors.FieldTime] = connectors.Limit{Required: true}
 	c.Fields[connectors.FieldDescription] = connectors.Limit{Runes: 8192}
-	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldRecurrence, connectors.FieldStatus,
+	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldStatus,
 		connectors.FieldOrganizer, connectors.FieldAttendees} {
 		c.Fields[f] = connectors.Limit{ReadOnly: true}
 	}
@@ -38,6 +36,7 @@ func eventCapability() connectors.Capability {
 type calendar struct {
 	service
 	zones *zone.Book
+	kind  connectors.Kind // appointments or visits
 }
 
 // Private extended properties of an event: its key, and how the time is shown to
@@ -61,6 +60,8 @@ type event struct {
 	Start       when      `json:"start"`
 	End         when      `json:"end"`
 	Recurrence  []string  `json:"recurrence"`
+	Original    when      `json:"originalStartTime"`
+	Reminders   reminders `json:"reminders"`
 	Visibility  string    `json:"visibility"`
 	Transparent string    `json:"transparency"`
 	Organizer   guest     `json:"organizer"`
@@ -75,6 +76,22 @@ type when struct {
 	DateTime string `json:"dateTime,omitempty"`
 	Zone     string `json:"timeZone,omitempty"`
 }
+
+type reminders struct {
+	Default   bool       `json:"useDefault"`
+	Overrides []reminder `json:"overrides"`
+}
+
+type reminder struct {
+	Method  string `json:"method"`
+	Minutes int    `json:"minutes"`
+}
+
+// popup is the reminder that is mapped; others are mails.
+const popup = "popup"
+
+// maxReminder is the earliest reminder, in minutes: four weeks ("Resource: Events").
+const maxReminder = 40320
 
 type guest struct {
 	Email    string `json:"email"`
@@ -122,20 +139,87 @@ func (c calendar) changes(ctx context.Context, cursor string, limit int) (connec
 	if out.Cursor, out.More, err = t.next(p.Page, p.Sync); err != nil {
 		return connectors.Page{}, err
 	}
-	for _, v := range p.Items {
+	out.Changes, err = c.told(ctx, p.Items)
+	return out, err
+}
+
+// told makes changes of the events of a page. Whatever of a series it has, the change
+// is that of the series, once.
+func (c calendar) told(ctx context.Context, items []event) ([]connectors.Change, error) {
+	var out []connectors.Change
+	series := map[string]bool{}
+	for i := range items {
+		if v := &items[i]; v.Master == "" && (v.isSeries() || v.Status == "cancelled") {
+			series[v.ID] = v.Status != "cancelled"
+		}
+	}
+	done := map[string]bool{}
+	for i := range items {
+		v := &items[i]
 		switch {
 		case v.ID == "":
-			return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "event without id"}
-		case v.Master != "": // an occurrence that differs from its series
+			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "event without id"}
+		case v.Master != "":
+			if alive, here := series[v.Master]; here {
+				if !alive {
+					continue // its end is told already
+				}
+			} else if _, err := c.one(ctx, v.Master); errors.Is(err, connectors.ErrNotFound) {
+				// Somebody was invited to this occurrence alone, or its series is gone.
+				out = append(out, c.alive(v, nil))
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			if !done[v.Master] {
+				done[v.Master] = true
+				ch, err := c.wholeChange(ctx, v.Master)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, ch)
+			}
 		case v.Status == "cancelled":
-			out.Changes = append(out.Changes, connectors.Change{ID: v.ID, Gone: true})
+			out = append(out, connectors.Change{ID: v.ID, Gone: true})
+		case v.isSeries():
+			if !done[v.ID] {
+				done[v.ID] = true
+				ch, err := c.wholeChange(ctx, v.ID)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, ch)
+			}
 		default:
-			ch := connectors.Change{ID: v.ID, Rev: v.ETag, Modified: v.Updated}
-			ch.Record, _ = c.record(&v) // one that cannot be read says so when it is
-			out.Changes = append(out.Changes, ch)
+			out = append(out, c.alive(v, nil))
 		}
 	}
 	return out, nil
+}
+
+func (c calendar) alive(v *event, parts []event) connectors.Change {
+	if v.Status == "cancelled" {
+		return connectors.Change{ID: v.ID, Gone: true}
+	}
+	ch := connectors.Change{ID: v.ID, Rev: revision(v, parts), Modified: v.Updated}
+	ch.Record, _ = c.record(v, parts) // one that cannot be read says so when it is
+	return ch
+}
+
+// wholeChange reads a series of which something changed.
+func (c calendar) wholeChange(ctx context.Context, id string) (connectors.Change, error) {
+	v, err := c.one(ctx, id)
+	if errors.Is(err, connectors.ErrNotFound) { // deleted meanwhile
+		return connectors.Change{ID: id, Gone: true}, nil
+	}
+	if err != nil {
+		return connectors.Change{}, err
+	}
+	parts, err := c.parts(ctx, v)
+	if err != nil {
+		return connectors.Change{}, err
+	}
+	return c.alive(v, parts), nil
 }
 
 func (c calendar) page(ctx context.Context, q url.Values) (events, error) {
@@ -167,16 +251,15 @@ func (c calendar) one(ctx context.Context, id string) (*event, error) {
 func (c calendar) get(ctx context.Context, ids []string) ([]connectors.Result, error) {
 	out := make([]connectors.Result, len(ids))
 	for i, id := range ids {
-		v, err := c.one(ctx, id)
-		if err == nil {
-			out[i].Record, err = c.record(v)
-		}
+		_, _, r, err := c.whole(ctx, id)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, err
 			}
 			out[i].Err = named(err, id)
+			continue
 		}
+		out[i].Record = r
 	}
 	return out, nil
 }
@@ -190,7 +273,11 @@ func (c calendar) find(ctx context.Context, keys []string) (map[string][]connect
 		case err != nil:
 			return nil, err
 		case v.Extended.Private[keyProperty] == k:
-			out[k] = append(out[k], connectors.Change{ID: v.ID, Rev: v.ETag, Modified: v.Updated})
+			parts, err := c.parts(ctx, v)
+			if err != nil {
+				return nil, err
+			}
+			out[k] = append(out[k], connectors.Change{ID: v.ID, Rev: revision(v, parts), Modified: v.Updated})
 		}
 	}
 	return out, nil
@@ -206,8 +293,25 @@ func (c calendar) ids(ctx context.Context, after string, limit int) (connectors.
 		return connectors.IDs{}, err
 	}
 	out := connectors.IDs{Next: p.Page}
+	there := map[string]bool{}
 	for _, v := range p.Items {
-		if v.Master == "" && v.Status != "cancelled" {
+		there[v.ID] = v.Master == ""
+	}
+	for _, v := range p.Items {
+		if v.Status == "cancelled" {
+			continue
+		}
+		if v.Master != "" && !there[v.Master] { // one that is here without its series
+			_, err := c.one(ctx, v.Master)
+			if err != nil && !errors.Is(err, connectors.ErrNotFound) {
+				return connectors.IDs{}, err
+			}
+			if there[v.Master] = err == nil; err != nil {
+				out.IDs = append(out.IDs, v.ID)
+			}
+			continue
+		}
+		if v.Master == "" {
 			out.IDs = append(out.IDs, v.ID)
 		}
 	}
@@ -218,17 +322,29 @@ func (c calendar) ids(ctx context.Context, after string, limit int) (connectors.
 func quiet() url.Values { return url.Values{"sendUpdates": {"none"}} }
 
 func (c calendar) create(ctx context.Context, d connectors.Draft) connectors.Written {
-	if err := eventCapability().Fit(d.Record, connectors.Fields(connectors.KindAppointment)); err != nil {
+	if err := eventCapability().Fit(d.Record, connectors.Fields(c.kind)); err != nil {
 		return connectors.Written{Err: err}
 	}
-	body, err := c.body(d.Record, connectors.Fields(connectors.KindAppointment))
+	body, err := c.body(d.Record, connectors.Fields(c.kind), nil)
 	if err != nil {
 		return connectors.Written{Err: err}
 	}
 	body["id"] = idOf(d.Key)
 	private, _ := body["extendedProperties"].(map[string]any)["private"].(map[string]any)
 	private[keyProperty] = d.Key
-	return c.written(c.send(ctx, http.MethodPost, "/events", "", body))
+	v, err := c.send(ctx, http.MethodPost, "/events", "", body)
+	w := c.written(v, err)
+	if r := d.Record.Appointment.Recurrence; err == nil && r != nil {
+		w.Rev = revision(&v, nil)
+		if len(r.Exceptions) > 0 {
+			at, rev, err := c.settle(ctx, v.ID, d.Record, true)
+			if err != nil {
+				return connectors.Written{Err: half(err, v.ID)}
+			}
+			w.Rev, w.Modified = rev, at.Updated
+		}
+	}
+	return w
 }
 
 func (c calendar) send(ctx context.Context, method, path, match string, body map[string]any) (event, error) {
@@ -254,19 +370,36 @@ func (c calendar) update(ctx context.Context, e connectors.Edit) connectors.Writ
 	if err := writable(eventCapability(), e); err != nil {
 		return connectors.Written{ID: e.ID, Err: err}
 	}
-	body, err := c.body(e.Record, e.Fields)
-	if err != nil {
-		return connectors.Written{ID: e.ID, Err: named(err, e.ID)}
-	}
 	if err := seen(e.ID, e.Rev); err != nil {
 		return connectors.Written{ID: e.ID, Err: err}
 	}
 	// What was deleted can still be changed, and would be there again.
-	if _, err := c.one(ctx, e.ID); err != nil {
+	v, parts, now, err := c.whole(ctx, e.ID)
+	if err == nil && revision(v, parts) != e.Rev {
+		err = &connectors.Error{Class: connectors.ErrPrecondition, ID: e.ID}
+	}
+	if err != nil {
 		return connectors.Written{ID: e.ID, Err: remote.Unsent(err)}
 	}
-	w := c.written(c.send(ctx, http.MethodPatch, "/events/"+e.ID, e.Rev, body))
+	body, err := c.body(e.Record, e.Fields, v)
+	if err != nil {
+		return connectors.Written{ID: e.ID, Err: named(err, e.ID)}
+	}
+	sent, err := c.send(ctx, http.MethodPatch, "/events/"+e.ID, v.ETag, body)
+	w := c.written(sent, err)
 	w.ID, w.Err = e.ID, named(w.Err, e.ID)
+	if w.Err != nil || !v.isSeries() && !sent.isSeries() {
+		return w
+	}
+	for _, f := range e.Fields {
+		connectors.CopyField(now, e.Record, f)
+	}
+	at, rev, err := c.settle(ctx, e.ID, now, slices.Contains(e.Fields, connectors.FieldRecurrence))
+	if err != nil {
+		w.Err = half(err, e.ID)
+		return w
+	}
+	w.Rev, w.Modified = rev, at.Updated
 	return w
 }
 
@@ -278,7 +411,19 @@ func (c calendar) remove(ctx context.Context, t connectors.Target) connectors.Wr
 	if w.Err = seen(t.ID, t.Rev); w.Err != nil {
 		return w
 	}
-	err := c.do(ctx, http.MethodDelete, "/events/"+t.ID, quiet(), t.Rev, nil, nil)
+	if strings.Contains(t.Rev, "+") { // a series: more than its own revision counts
+		v, parts, _, err := c.whole(ctx, t.ID)
+		if errors.Is(err, connectors.ErrNotFound) {
+			return w
+		}
+		if err == nil && revision(v, parts) != t.Rev {
+			err = &connectors.Error{Class: connectors.ErrPrecondition, ID: t.ID}
+		}
+		if w.Err = remote.Unsent(err); err != nil {
+			return w
+		}
+	}
+	err := c.do(ctx, http.MethodDelete, "/events/"+t.ID, quiet(), etagOf(t.Rev), nil, nil)
 	if errors.Is(err, connectors.ErrPrecondition) {
 		if _, gone := c.one(ctx, t.ID); errors.Is(gone, connectors.ErrNotFound) {
 			return w // what changed is that it was deleted
@@ -290,10 +435,10 @@ func (c calendar) remove(ctx context.Context, t connectors.Target) connectors.Wr
 	return w
 }
 
-// record reads an event.
-func (c calendar) record(v *event) (*connectors.Record, error) {
-	r := connectors.NewRecord(connectors.KindAppointment)
-	r.ID, r.Rev, r.Modified, r.Key = v.ID, v.ETag, v.Updated, v.Extended.Private[keyProperty]
+// record reads an event, and of a series what differs from it.
+func (c calendar) record(v *event, parts []event) (*connectors.Record, error) {
+	r := connectors.NewRecord(c.kind)
+	r.ID, r.Rev, r.Modified, r.Key = v.ID, revision(v, parts), v.Updated, v.Extended.Private[keyProperty]
 	a := r.Appointment
 	r.SetText(connectors.FieldUID, v.UID)
 	r.SetText(connectors.FieldSubject, v.Summary)
@@ -324,12 +469,9 @@ func (c calendar) record(v *event) (*connectors.Record, error) {
 	if v.Status == "tentative" {
 		a.Status = connectors.Unconfirmed
 	}
-	if len(v.Recurrence) > 0 {
-		a.Recurrence = &connectors.Recurrence{}
-		for _, line := range v.Recurrence {
-			if rule, ok := strings.CutPrefix(line, "RRULE:"); ok {
-				a.Recurrence.Rules = append(a.Recurrence.Rules, rule)
-			}
+	for _, o := range v.Reminders.Overrides {
+		if o.Method == popup && o.Minutes >= 0 && o.Minutes <= maxReminder && (!a.Reminder.Set || o.Minutes < a.Reminder.Minutes) {
+			a.Reminder = connectors.Reminder{Set: true, Minutes: o.Minutes}
 		}
 	}
 	for _, g := range v.Attendees {
@@ -339,6 +481,9 @@ func (c calendar) record(v *event) (*connectors.Record, error) {
 	}
 	if len(v.Attendees) > 0 { // alone one is no organizer
 		a.Organizer = v.Organizer.party()
+	}
+	if v.isSeries() { // compared with what the series says: it comes last
+		return r, c.recurrence(v, parts, a)
 	}
 	return r, nil
 }
@@ -359,8 +504,9 @@ func (w when) instant() (time.Time, bool) {
 // shown are the availabilities by the names that the private property has.
 func shown() []string { return []string{"busy", "free", "tentative", "away"} }
 
-// body makes what gives fields their values.
-func (c calendar) body(r *connectors.Record, fields []connectors.Field) (map[string]any, error) {
+// body makes what gives fields their values. What is there is given where it is
+// changed, and nil where there is nothing yet.
+func (c calendar) body(r *connectors.Record, fields []connectors.Field, there *event) (map[string]any, error) {
 	a := r.Appointment
 	private := map[string]any{}
 	out := map[string]any{"extendedProperties": map[string]any{"private": private}}
@@ -390,6 +536,29 @@ func (c calendar) body(r *connectors.Record, fields []connectors.Field) (map[str
 			} else if a.Availability != connectors.Busy {
 				private[showProperty] = shown()[a.Availability]
 			}
+		case connectors.FieldRecurrence:
+			if there != nil || a.Recurrence != nil {
+				out["recurrence"] = rules(a)
+			}
+		case connectors.FieldReminder:
+			if a.Reminder.Set && (a.Reminder.Minutes < 0 || a.Reminder.Minutes > maxReminder) {
+				return nil, &connectors.Error{Class: connectors.ErrInvalid, Field: f, Detail: "reminders are at most four weeks before"}
+			}
+			if there == nil && !a.Reminder.Set {
+				continue // as the calendar's user has it
+			}
+			list := []any{}
+			if there != nil {
+				for _, o := range there.Reminders.Overrides {
+					if o.Method != popup {
+						list = append(list, o)
+					}
+				}
+			}
+			if a.Reminder.Set {
+				list = append(list, reminder{popup, a.Reminder.Minutes})
+			}
+			out["reminders"] = map[string]any{"useDefault": false, "overrides": list}
 		case connectors.FieldTime:
 			if a.Start.IsZero() || a.End.Before(a.Start) {
 				return nil, &connectors.Error{Class: connectors.ErrInvalid, Field: f, Detail: "an end after its start is wanted"}

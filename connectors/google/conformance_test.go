@@ -31,6 +31,7 @@ func TestConformance(t *testing.T) {
 			g := googletest.New(&googletest.Options{Accounts: map[string]string{"token-of-ana": ana}, PageSize: 3, OneRoot: "/api"})
 			return connectortest.System{
 				Plugin:  Plugin(),
+				Options: map[string]string{OptVisits: g.AddCalendar(ana, "SAP Visits Calendar")},
 				Handler: g,
 				Path:    "/api",
 				Writes: func(r *http.Request) bool {

@@ -1,10 +1,11 @@
 // Package google connects Google Workspace and Gmail accounts through Google's REST
-// services: the contacts of the People API and one calendar of the Calendar API.
+// services: the contacts of the People API, one calendar of appointments and one of
+// visits of the Calendar API, one list of the Tasks API, and the mails of the Gmail
+// API, which are read only.
 //
-// The two are at different addresses. An endpoint's address is that of the calendar,
-// https://www.googleapis.com/calendar/v3, and its Elsewhere has that of the
-// contacts, https://people.googleapis.com/v1. The credential is a bearer token or
-// what gets one.
+// They are at different addresses. An endpoint's address is that of the calendars,
+// CalendarURL, and its Elsewhere has those of contacts, tasks and mails. The
+// credential is a bearer token or what gets one: see Consent and Delegation.
 //
 // What Google does and this package guards against:
 //
@@ -17,5 +18,10 @@
 //     read-after-write"): what was written is read by its id.
 //   - Contacts are written one after the other: parallel writes of one user fail.
 //   - Histories end: a calendar's says so with 410, that of contacts with a reason
-//     in a 400, after seven days. Both begin anew and delete nothing.
+//     in a 400, after seven days, that of mails with 404. All begin anew and delete
+//     nothing.
+//   - Of a mail nothing but its header is read until somebody asks for the mail.
+//   - A task has no key and no history but the time of its last change.
+//   - A series is several events. Here it is one record, whose revision is that of
+//     all of them; a change of one occurrence is a change of the series.
 package google

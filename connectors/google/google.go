@@ -27,6 +27,14 @@ const (
 // team@group.calendar.google.com; absent: the primary one.
 const OptCalendar = "calendar"
 
+// OptVisits is the endpoint's option for the id of a calendar all of whose events are
+// visits; absent: there are none.
+const OptVisits = "visits"
+
+// OptContactGroup is the endpoint's option for the name of a group of contacts: only
+// those in it are looked at, and new ones are put into it; absent: all contacts.
+const OptContactGroup = "contact-group"
+
 // OptTasks is the endpoint's option for the id of the list of tasks; absent: the
 // user's first one.
 const OptTasks = "tasks"
@@ -43,7 +51,7 @@ const (
 // contacts, appointments, tasks and mails; these are read only.
 func Plugin() connectors.Plugin {
 	caps := connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
-		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindMail: mailCapability(), connectors.KindTask: taskCapability()}}
+		connectors.KindContact: personCapability(), connectors.KindAppointment: eventCapability(), connectors.KindVisit: eventCapability(), connectors.KindMail: mailCapability(), connectors.KindTask: taskCapability()}}
 	p, err := connectors.NewPlugin(Name, caps, func(s connectors.Settings) (connectors.Driver, error) { return open(s) })
 	if err != nil {
 		panic(err) // the arguments are constants
@@ -55,9 +63,11 @@ func Plugin() connectors.Plugin {
 type driver struct {
 	people   *url.URL
 	calendar string // address of the calendar
+	visits   string // address of that of visits, "" if there is none
 	zones    *zone.Book
 	mail     string // address of the mailbox
 	letters  *mailOptions
+	group    *group
 	tasks    string // address of the list of tasks
 }
 
@@ -67,8 +77,8 @@ func open(s connectors.Settings) (*driver, error) {
 	if s.URL == nil {
 		return nil, fmt.Errorf("google: open: url: want %s, and %s for contacts elsewhere", CalendarURL, PeopleURL)
 	}
-	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}}
-	id, list := "primary", "@default"
+	d := &driver{people: s.At(connectors.KindContact), zones: &zone.Book{}, letters: &mailOptions{label: "SAP E-Mails", days: 30}, group: &group{}}
+	id, list, visits := "primary", "@default", ""
 	for name, v := range s.Options {
 		switch name {
 		case OptCalendar:
@@ -76,6 +86,16 @@ func open(s connectors.Settings) (*driver, error) {
 				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
 			}
 			id = v
+		case OptVisits:
+			if v == "" || len(v) > 1024 || v == "." || v == ".." {
+				return nil, fmt.Errorf("google: open: option %s: want the id of a calendar", name)
+			}
+			visits = v
+		case OptContactGroup:
+			if v == "" || len(v) > 1024 {
+				return nil, fmt.Errorf("google: open: option %s: want the name of a group", name)
+			}
+			d.group.name = v
 		case OptTasks:
 			if v == "" || len(v) > 1024 || v == "." || v == ".." {
 				return nil, fmt.Errorf("google: open: option %s: want the id of a list", name)
@@ -93,12 +113,19 @@ func open(s connectors.Settings) (*driver, error) {
 			}
 			d.letters.days = n
 		default:
-			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptTasks, OptMailLabel, OptMailDays}, ", "))
+			return nil, fmt.Errorf("google: open: option %q: not known, want %s", name, strings.Join([]string{OptCalendar, OptVisits, OptContactGroup, OptTasks, OptMailLabel, OptMailDays}, ", "))
 		}
 	}
 	d.tasks = strings.TrimSuffix(s.At(connectors.KindTask).String(), "/") + "/lists/" + url.PathEscape(list)
 	d.mail = strings.TrimSuffix(s.At(connectors.KindMail).String(), "/")
-	d.calendar = strings.TrimSuffix(s.At(connectors.KindAppointment).String(), "/") + "/calendars/" + url.PathEscape(id)
+	at := func(k connectors.Kind, id string) string {
+		return strings.TrimSuffix(s.At(k).String(), "/") + "/calendars/" + url.PathEscape(id)
+	}
+	if d.calendar = at(connectors.KindAppointment, id); visits != "" {
+		if d.visits = at(connectors.KindVisit, visits); visits == id {
+			return nil, fmt.Errorf("google: open: option %s: appointments and visits want two calendars", OptVisits)
+		}
+	}
 	return d, nil
 }
 
@@ -116,54 +143,85 @@ type system interface {
 	remove(ctx context.Context, t connectors.Target) connectors.Written
 }
 
-func (d *driver) system(c connectors.Call, k connectors.Kind) system {
+func (d *driver) system(c connectors.Call, k connectors.Kind) (system, error) {
 	switch k {
 	case connectors.KindContact:
-		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}}
+		return people{service{hc: c.Client(), base: strings.TrimSuffix(d.people.String(), "/")}, d.group}, nil
 	case connectors.KindTask:
-		return tasks{service{hc: c.Client(), base: d.tasks}, time.Now}
+		return tasks{service{hc: c.Client(), base: d.tasks}, time.Now}, nil
 	case connectors.KindMail:
-		return mails{service{hc: c.Client(), base: d.mail + ofMe, user: ofMe}, d.letters}
+		return mails{service{hc: c.Client(), base: d.mail + ofMe, user: ofMe}, d.letters}, nil
 	}
-	return calendar{service{hc: c.Client(), base: d.calendar}, d.zones}
+	base := d.calendar
+	if k == connectors.KindVisit {
+		if base = d.visits; base == "" {
+			return nil, &connectors.Error{Class: connectors.ErrUnsupported, Detail: "the endpoint names no calendar of visits"}
+		}
+	}
+	return calendar{service{hc: c.Client(), base: base}, d.zones, k}, nil
 }
 
 // Changes implements connectors.Driver.
 func (d *driver) Changes(ctx context.Context, c connectors.Call, k connectors.Kind, cursor string, limit int) (connectors.Page, error) {
-	return d.system(c, k).changes(ctx, cursor, limit)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return connectors.Page{}, err
+	}
+	return sys.changes(ctx, cursor, limit)
 }
 
 // Get implements connectors.Driver.
 func (d *driver) Get(ctx context.Context, c connectors.Call, k connectors.Kind, ids []string) ([]connectors.Result, error) {
-	return d.system(c, k).get(ctx, ids)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, err
+	}
+	return sys.get(ctx, ids)
 }
 
 // Find implements connectors.Driver.
 func (d *driver) Find(ctx context.Context, c connectors.Call, k connectors.Kind, keys []string) (map[string][]connectors.Change, error) {
-	return d.system(c, k).find(ctx, keys)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, err
+	}
+	return sys.find(ctx, keys)
 }
 
 // List implements connectors.Driver.
 func (d *driver) List(ctx context.Context, c connectors.Call, k connectors.Kind, after string, limit int) (connectors.IDs, error) {
-	return d.system(c, k).ids(ctx, after, limit)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return connectors.IDs{}, err
+	}
+	return sys.ids(ctx, after, limit)
 }
 
 // Create implements connectors.Driver.
 func (d *driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind, ds []connectors.Draft) ([]connectors.Written, error) {
-	s := d.system(c, k)
-	return each(ctx, ds, s.create)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, err
+	}
+	return each(ctx, ds, sys.create)
 }
 
 // Update implements connectors.Driver.
 func (d *driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind, es []connectors.Edit) ([]connectors.Written, error) {
-	s := d.system(c, k)
-	return each(ctx, es, s.update)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, err
+	}
+	return each(ctx, es, sys.update)
 }
 
 // Delete implements connectors.Driver.
 func (d *driver) Delete(ctx context.Context, c connectors.Call, k connectors.Kind, ts []connectors.Target) ([]connectors.Written, error) {
-	s := d.system(c, k)
-	return each(ctx, ts, s.remove)
+	sys, err := d.system(c, k)
+	if err != nil {
+		return nil, err
+	}
+	return each(ctx, ts, sys.remove)
 }
 
 // each writes one after the other.

@@ -59,6 +59,11 @@ func (w *world) asked() (asks, said []string) {
 }
 
 func newWorld(t testing.TB, o googletest.Options, options ...string) *world {
+	return newWorldAs(t, o, secrets.Scheme{Kind: secrets.Bearer}, []byte("token-of-ana"), options...)
+}
+
+// newWorldAs is newWorld with another way to get in.
+func newWorldAs(t testing.TB, o googletest.Options, scheme secrets.Scheme, value []byte, options ...string) *world {
 	o.Accounts = map[string]string{"token-of-ana": ana, "token-of-ben": ben}
 	w := &world{TB: t, g: googletest.New(&o)}
 	settings := map[string]string{}
@@ -105,7 +110,7 @@ func newWorld(t testing.TB, o googletest.Options, options ...string) *world {
 	require.NoError(t, err)
 	g, err := az.Authorize(t.Context(), authz.Request{Principal: authztest.Principal(t, "service:admin"), Permission: authz.MustPermission("secrets.write"), Resource: ref.Resource()})
 	require.NoError(t, err)
-	require.NoError(t, safe.Put(t.Context(), g, ref, []byte("token-of-ana"), secrets.PutOptions{Scheme: secrets.Scheme{Kind: secrets.Bearer}}))
+	require.NoError(t, safe.Put(t.Context(), g, ref, value, secrets.PutOptions{Scheme: scheme}))
 	hub, err := connectors.NewHub(az.Authorizer, safe, Plugin())
 	require.NoError(t, err)
 	w.conn, err = hub.Open(t.Context(), authztest.Principal(t, "user:idp/ana"), connectors.Endpoint{Plugin: Name, URL: w.srv.URL + "/calendar/v3",
@@ -247,11 +252,11 @@ func TestTimes(t *testing.T) {
 	} {
 		var v event
 		require.NoError(t, json.Unmarshal([]byte(`{"id":"abcde","etag":"x",`+c[0]+`}`), &v))
-		r, err := calendar{zones: &zone.Book{}}.record(&v)
+		r, err := calendar{zones: &zone.Book{}, kind: connectors.KindAppointment}.record(&v, nil)
 		require.NoError(t, err, name)
 		assert.Equal(t, c[1:], []string{r.Appointment.Start.Format(time.RFC3339), r.Appointment.End.Format(time.RFC3339), r.Appointment.Zone}, name)
 	}
-	_, err := calendar{zones: &zone.Book{}}.record(&event{})
+	_, err := calendar{zones: &zone.Book{}, kind: connectors.KindAppointment}.record(&event{}, nil)
 	require.ErrorIs(t, err, connectors.ErrMalformed)
 }
 
@@ -271,7 +276,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var v event
 		if json.Unmarshal(b, &v) == nil {
-			if r, err := (calendar{zones: zones}).record(&v); err == nil {
+			if r, err := (calendar{zones: zones, kind: connectors.KindAppointment}).record(&v, nil); err == nil {
 				rs = append(rs, r)
 			}
 		}
@@ -305,7 +310,7 @@ func BenchmarkRead(b *testing.B) {
 			var v event
 			err := json.Unmarshal(one, &v)
 			if err == nil {
-				_, err = calendar{zones: zones}.record(&v)
+				_, err = calendar{zones: zones, kind: connectors.KindAppointment}.record(&v, nil)
 			}
 			if err != nil {
 				b.Fatal(err)

@@ -31,7 +31,10 @@ func personCapability() connectors.Capability {
 }
 
 // people is the People API, v1.
-type people struct{ service }
+type people struct {
+	service
+	group *group
+}
 
 const (
 	personFields = "addresses,biographies,birthdays,clientData,emailAddresses,metadata,names,nicknames,organizations,phoneNumbers,urls"
@@ -53,6 +56,7 @@ type person struct {
 	URLs          []entry      `json:"urls,omitempty"`
 	Biographies   []entry      `json:"biographies,omitempty"`
 	ClientData    []clientData `json:"clientData,omitempty"`
+	Memberships   []entry      `json:"memberships,omitempty"`
 }
 
 // entry is one of a list: a name, a number, an address.
@@ -147,7 +151,11 @@ func (g people) changes(ctx context.Context, cursor string, limit int) (connecto
 	if err != nil {
 		return connectors.Page{}, err
 	}
-	q := url.Values{"personFields": {personFields}, "pageSize": {strconv.Itoa(min(limit, 1000))}}
+	in, err := g.in(ctx)
+	if err != nil {
+		return connectors.Page{}, err
+	}
+	q := url.Values{"personFields": {g.fields(personFields)}, "pageSize": {strconv.Itoa(min(limit, 1000))}}
 	if t.Sync != "" {
 		q.Set("syncToken", t.Sync)
 	}
@@ -172,8 +180,9 @@ func (g people) changes(ctx context.Context, cursor string, limit int) (connecto
 			out.Changes = append(out.Changes, connectors.Change{ID: v.id(), Gone: true})
 		case !ok:
 			return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "person without a source"}
+		case !v.member(in): // whoever leaves the group is not gone
 		default:
-			out.Changes = append(out.Changes, connectors.Change{ID: v.id(), Rev: s.ETag, Modified: s.modified(), Record: v.record()})
+			out.Changes = append(out.Changes, connectors.Change{ID: v.id(), Rev: s.ETag, Modified: s.modified(), Record: g.filed(v)})
 		}
 	}
 	return out, nil
@@ -190,7 +199,7 @@ func (g people) get(ctx context.Context, ids []string) ([]connectors.Result, err
 	}
 	for i := range ids {
 		if out[i].Err = errs[i]; errs[i] == nil {
-			out[i].Record = found[i].record()
+			out[i].Record = g.filed(found[i])
 		}
 	}
 	return out, nil
@@ -209,7 +218,7 @@ func (g people) persons(ctx context.Context, ids []string) ([]*person, []error, 
 		}
 	}
 	for chunk := range slices.Chunk(at, maxGet) {
-		q := url.Values{"personFields": {personFields}, "sources": {"READ_SOURCE_TYPE_CONTACT"}}
+		q := url.Values{"personFields": {g.fields(personFields)}, "sources": {"READ_SOURCE_TYPE_CONTACT"}}
 		for _, i := range chunk {
 			q.Add("resourceNames", "people/"+ids[i])
 		}
@@ -295,7 +304,11 @@ func (g people) all(ctx context.Context, fields string, each func(*person)) erro
 }
 
 func (g people) ids(ctx context.Context, after string, limit int) (connectors.IDs, error) {
-	q := url.Values{"personFields": {"metadata"}, "pageSize": {strconv.Itoa(min(limit, 1000))}}
+	in, err := g.in(ctx)
+	if err != nil {
+		return connectors.IDs{}, err
+	}
+	q := url.Values{"personFields": {g.fields("metadata")}, "pageSize": {strconv.Itoa(min(limit, 1000))}}
 	if after != "" {
 		q.Set("pageToken", after)
 	}
@@ -305,7 +318,9 @@ func (g people) ids(ctx context.Context, after string, limit int) (connectors.ID
 	}
 	out := connectors.IDs{Next: p.Page}
 	for i := range p.Connections {
-		out.IDs = append(out.IDs, p.Connections[i].id())
+		if p.Connections[i].member(in) {
+			out.IDs = append(out.IDs, p.Connections[i].id())
+		}
 	}
 	return out, nil
 }
@@ -318,6 +333,11 @@ func (g people) create(ctx context.Context, d connectors.Draft) connectors.Writt
 	if _, err := p.apply(d.Record, connectors.Fields(connectors.KindContact)); err != nil {
 		return connectors.Written{Err: err}
 	}
+	in, err := g.in(ctx)
+	if err != nil {
+		return connectors.Written{Err: remote.Unsent(err)}
+	}
+	p.Memberships = joined(in)
 	p.ClientData = []clientData{{keyData, d.Key}}
 	return g.send(ctx, http.MethodPost, "/people:createContact", url.Values{"personFields": {personFields}}, p)
 }
@@ -332,6 +352,15 @@ func (g people) send(ctx context.Context, method, path string, q url.Values, p p
 		return connectors.Written{ID: p.id(), Err: &connectors.Error{Class: connectors.ErrUnknownOutcome, ID: p.id(), Detail: "answer to a write"}}
 	}
 	return connectors.Written{ID: v.id(), Rev: s.ETag, Modified: s.modified()}
+}
+
+// filed is a person with the group as the folder.
+func (g people) filed(p *person) *connectors.Record {
+	r := p.record()
+	if g.group != nil && g.group.id != "" && p.member(g.group.id) {
+		r.Marks = &connectors.Marks{Folder: g.group.name}
+	}
+	return r
 }
 
 // current reads one person as it was last seen, or says that it changed.

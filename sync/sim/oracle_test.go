@@ -267,7 +267,7 @@ func (w *world) engineDeletes(d driver, it *item) {
 				continue
 			}
 		}
-		if t.kind == ka && !d.s.crm() && !t.bornCRM && !t.reborn {
+		if t.kind == ka && !d.s.crm() && !t.bornCRM && !t.reborn && (t.restored == 0 || !it.made) { // a state put back takes its own copy for news
 			why = "it was made in the mailbox"
 			continue
 		}

@@ -32,6 +32,20 @@ func (d *disk) Open(ctx context.Context, id lksync.PairID) (lksync.State, error)
 	return &state{st, d, id}, nil
 }
 
+// announced reports whether a create is waited for, or on its way.
+func (d *disk) announced(id lksync.PairID) bool {
+	open := map[string]bool{}
+	for _, b := range d.past[id] {
+		for _, in := range b.Begin {
+			open[in.Key] = true
+		}
+		for _, key := range b.End {
+			delete(open, key)
+		}
+	}
+	return len(open) > 0
+}
+
 type state struct {
 	lksync.State
 	d  *disk

@@ -701,7 +701,8 @@ func (w *world) rest() {
 	}
 }
 
-// announced reports whether a mailbox waits for a create whose outcome is not known.
+// announced reports whether a mailbox waits for a create whose outcome is not known,
+// or put something off until later.
 func (w *world) announced(m int) bool {
 	st, err := w.disk.m.Open(w.ctx, w.pairs[m].ID)
 	if err != nil {
@@ -711,5 +712,9 @@ func (w *world) announced(m int) bool {
 	if err != nil {
 		panic(err)
 	}
-	return len(open) > 0
+	issues, err := st.Issues(w.ctx, 0, 1000)
+	if err != nil {
+		panic(err)
+	}
+	return len(open) > 0 || slices.ContainsFunc(issues, func(t lksync.Trouble) bool { return t.Code == lksync.CodeLater || t.Code == lksync.CodeFirst })
 }

@@ -1,8 +1,11 @@
 package c4ctest
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/csv"
+	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -66,6 +69,49 @@ func loadModel() model {
 		}
 	}
 	return m
+}
+
+// drop takes an entity set or one of its properties away.
+func (m model) drop(name string) {
+	set, property, one := strings.Cut(name, "/")
+	if !one {
+		delete(m, set)
+		for _, s := range m {
+			for _, p := range s.props {
+				if p.nav == set {
+					m.drop(s.name + "/" + p.name)
+				}
+			}
+		}
+		return
+	}
+	if s := m[set]; s != nil {
+		delete(s.props, property)
+		s.order = slices.DeleteFunc(s.order, func(n string) bool { return n == property })
+	}
+}
+
+// describe writes the description of the service.
+func (m model) describe() []byte {
+	var b, sets bytes.Buffer
+	b.WriteString(`<?xml version="1.0" encoding="utf-8"?><edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices>` +
+		`<Schema Namespace="c4codata" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">`)
+	for _, n := range m.names() {
+		typ := strings.TrimSuffix(n, "Collection")
+		fmt.Fprintf(&b, `<EntityType Name="%s"><Key><PropertyRef Name="ObjectID"/></Key>`, typ)
+		for _, name := range m[n].order {
+			p := m[n].props[name]
+			if p.nav != "" {
+				fmt.Fprintf(&b, `<NavigationProperty Name="%s"/>`, name)
+				continue
+			}
+			fmt.Fprintf(&b, `<Property Name="%s" Type="Edm.%s"/>`, name, p.typ)
+		}
+		b.WriteString(`</EntityType>`)
+		fmt.Fprintf(&sets, `<EntitySet Name="%s" EntityType="c4codata.%s"/>`, n, typ)
+	}
+	fmt.Fprintf(&b, `<EntityContainer Name="c4codata">%s</EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`, sets.String())
+	return b.Bytes()
 }
 
 func (m model) names() []string {

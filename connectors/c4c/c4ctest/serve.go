@@ -195,6 +195,9 @@ func (s *Server) handle(r request) (answer, *failure) {
 	if r.rel == "" {
 		return jsonAnswer(200, map[string]any{"d": map[string]any{"EntitySets": s.model.names()}}), nil
 	}
+	if r.rel == "$metadata" && r.method == http.MethodGet {
+		return answer{200, http.Header{"Content-Type": {"application/xml"}}, s.model.describe()}, nil
+	}
 	rel, err := url.PathUnescape(r.rel)
 	m := address.FindStringSubmatch(rel)
 	if err != nil || m == nil || strings.Contains(r.rel, "('") != strings.Contains(rel, "('") && !strings.Contains(r.rel, "%27") {

@@ -46,6 +46,10 @@ type Options struct {
 	// note or a party below it changes.
 	QuietChildren bool
 
+	// Without names entity sets and properties, as in "VisitCollection" and
+	// "LeadCollection/Note", that this tenant does not have.
+	Without []string
+
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
 
@@ -93,6 +97,9 @@ func New(opts *Options) *Server {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	for _, n := range s.opts.Without {
+		s.model.drop(n)
 	}
 	for _, n := range s.model.names() {
 		s.sets[n] = newTable()

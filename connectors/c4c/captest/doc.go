@@ -7,9 +7,9 @@
 //
 // It differs from the real system: it has no CSRF tokens, answers a change with
 // 200 and the record, writes revisions in another form, demands If-Match
-// always, numbers pages differently, does not test the length of texts, and a
-// change of a note leaves the revision of its contact alone. Package c4ctest
-// has what is missing here.
+// always, numbers pages differently, does not test the length of texts, does not
+// take * for a wildcard, and a change of a note leaves the revision of its contact
+// alone. Package c4ctest has what is missing here.
 //
 // install.sh installs it, once; Start starts it.
 package captest

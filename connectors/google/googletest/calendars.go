@@ -121,6 +121,9 @@ func (s *Server) stir(a *account, events map[string]*item) {
 // starts are the first occurrences of a series, whatever became of them.
 func starts(i *item, most int) []time.Time {
 	list, _ := i.props["recurrence"].([]any)
+	if len(list) == 0 {
+		return nil
+	}
 	when, _ := i.props["start"].(map[string]any)
 	first, _, err := instant(when)
 	if err != nil {
@@ -142,6 +145,15 @@ func starts(i *item, most int) []time.Time {
 			}
 		}
 	}
+	for _, l := range list {
+		if days, ok := strings.CutPrefix(text(l), "RDATE:"); ok {
+			for d := range strings.SplitSeq(days, ",") {
+				if t, err := time.Parse("20060102T150405Z", d); err == nil {
+					set.RDate(t)
+				}
+			}
+		}
+	}
 	var out []time.Time
 	next := set.Iterator()
 	for len(out) < most {
@@ -155,6 +167,23 @@ func starts(i *item, most int) []time.Time {
 }
 
 const maxInstances = 250
+
+// drop takes from a series what differs from occurrences that it does not have any
+// more.
+func (s *Server) drop(r request, master *item) {
+	all := starts(master, maxInstances)
+	for _, o := range r.events {
+		if text(o.props["recurringEventId"]) != master.id || o.lost {
+			continue
+		}
+		w, _ := o.props["originalStartTime"].(map[string]any)
+		at, day, err := instant(w)
+		if first, _ := master.props["start"].(map[string]any); err != nil || day != (text(first["date"]) != "") || !slices.ContainsFunc(all, at.Equal) {
+			o.gone, o.lost = true, true
+			s.touch(o)
+		}
+	}
+}
 
 func occurrenceID(master *item, at time.Time) string {
 	if m, _ := master.props["start"].(map[string]any); text(m["date"]) != "" {
@@ -238,7 +267,7 @@ func (s *Server) byUID(r request) (any, error) {
 	var rows []*item
 	for _, i := range r.events {
 		part := i.props["recurringEventId"] != nil
-		if i.uid() == r.q.Get("iCalUID") && (!i.gone || part || r.q.Get("showDeleted") == "true") {
+		if i.uid() == r.q.Get("iCalUID") && !i.lost && (!i.gone || part || r.q.Get("showDeleted") == "true") {
 			rows = append(rows, i)
 		}
 	}
@@ -251,3 +280,18 @@ func (s *Server) byUID(r request) (any, error) {
 }
 
 func (i *item) uid() string { return text(i.props["iCalUID"]) }
+
+// Alone puts one occurrence of somebody else's series into an account's calendar, as
+// an invitation to that one does, and returns its id.
+func (s *Server) Alone(address, series string, at time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	when := func(t time.Time) map[string]any {
+		return map[string]any{"dateTime": t.UTC().Format(time.RFC3339), "timeZone": "UTC"}
+	}
+	i := &item{id: series + "_" + at.UTC().Format("20060102T150405Z"), props: map[string]any{"status": "confirmed", "summary": "one of them", "iCalUID": series + "@google.com",
+		"recurringEventId": series, "originalStartTime": when(at), "start": when(at), "end": when(at.Add(time.Hour))}}
+	s.accounts[address].events[i.id] = i
+	s.touch(i)
+	return i.id
+}

@@ -77,6 +77,7 @@ func (s *Server) events(r request, rest []string) (any, error) {
 		i.props, i.gone = props, false
 		r.events[i.id] = i // an occurrence is stored once it differs
 		s.touch(i)
+		s.drop(r, i)
 		s.stir(r.a, r.events)
 		s.tell(r, "update", i)
 		return i.event(), nil
@@ -177,6 +178,22 @@ func mergeEvent(props, in map[string]any, fresh bool) error {
 		return bad("invalid")
 	case len([]rune(text(props["description"]))) > 8192:
 		return bad("invalid")
+	}
+	if m, _ := props["reminders"].(map[string]any); m != nil {
+		list, _ := m["overrides"].([]any)
+		if m["useDefault"] == true && len(list) > 0 || len(list) > 5 {
+			return bad("invalid")
+		}
+		for _, x := range list {
+			o, _ := x.(map[string]any)
+			n, ok := o["minutes"].(float64)
+			if !slices.Contains([]string{"popup", "email"}, text(o["method"])) || !ok || n < 0 || n > 40320 {
+				return bad("invalid")
+			}
+		}
+	}
+	if l, _ := props["recurrence"].([]any); len(l) > 0 && !day1 && (text(start["timeZone"]) == "" || text(end["timeZone"]) == "") {
+		return bad("required")
 	}
 	if text(props["visibility"]) == "default" {
 		delete(props, "visibility") // defaults are not shown

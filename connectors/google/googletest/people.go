@@ -236,7 +236,7 @@ func (s *Server) contactGroups(r request, rest string) (any, error) {
 				list = slices.DeleteFunc(slices.Clone(list), func(x any) bool {
 					m, _ := x.(map[string]any)
 					m, _ = m["contactGroupMembership"].(map[string]any)
-					return text(m["contactGroupId"]) == id
+					return text(m["contactGroupResourceName"]) == "contactGroups/"+id
 				})
 				if on {
 					list = append(list, membership(id))

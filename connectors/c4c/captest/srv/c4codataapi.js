@@ -26,6 +26,14 @@ module.exports = class extends cds.ApplicationService {
       req.data.LifeCycleStatusCode ??= '2'
       req.data.BusinessPartnerFormattedName = [req.data.Name, req.data.AdditionalName].filter(Boolean).join(' ')
     })
+    this.before('CREATE', 'IndividualCustomerCollection', req => {
+      req.data.CustomerID ??= String(++number)
+      req.data.LifeCycleStatusCode ??= '2'
+    })
+    this.before('CREATE', ['VisitCollection', 'TasksCollection', 'PhoneCallCollection', 'EMailCollection'], req => {
+      req.data.ID ??= String(++number)
+      req.data.Status ??= '1'
+    })
     this.before('CREATE', 'AppointmentCollection', req => {
       req.data.ID ??= String(++number)
       req.data.LifeCycleStatusCode ??= '1'
