@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -53,6 +54,11 @@ type Capability struct {
 	// it says.
 	NoKey bool
 
+	// Exceptions says that a series is read with all its exceptions, and, where
+	// the recurrence can be written, written with them. Without it only rules and
+	// further dates are.
+	Exceptions bool
+
 	// KeyRunes is the longest create key that fits, in characters; zero: any of at
 	// most MaxKey bytes. The engine's own have 35.
 	KeyRunes int
@@ -91,7 +97,8 @@ func (c Capability) Fit(r *Record, fields []Field) error { return c.FitEdit(r, r
 
 // FitEdit checks like Fit what a record that is there would be once the given
 // fields say what they say in r, and the recurrence too: a system that keeps no
-// series must not get the first event of one.
+// series must not get the first event of one. What a series that is there says of
+// all its occurrences may change.
 func (c Capability) FitEdit(r, there *Record, fields []Field) error {
 	refuse := func(f Field, detail string) error {
 		return &Error{Op: "check", Kind: there.Kind, ID: there.ID, Field: f, Class: ErrInvalid, Detail: detail}
@@ -131,8 +138,36 @@ func (c Capability) FitEdit(r, there *Record, fields []Field) error {
 			return refuse(FieldRefs, "the system keeps no reference of that role and kind")
 		}
 	}
-	if a := r.Appointment; a != nil && a.Recurrence != nil && (!c.Has(FieldRecurrence) || c.Fields[FieldRecurrence].ReadOnly) {
+	same := there != r && there.Appointment != nil && there.Appointment.Recurrence != nil && !slices.Contains(fields, FieldRecurrence) && !slices.Contains(fields, FieldTime)
+	if a := r.Appointment; a != nil && a.Recurrence != nil && !same && (!c.Has(FieldRecurrence) || c.Fields[FieldRecurrence].ReadOnly) {
 		return refuse(FieldRecurrence, "the system keeps no series")
+	}
+	if slices.Contains(fields, FieldRecurrence) {
+		return c.fitExceptions(r, refuse)
 	}
 	return nil
 }
+
+// fitExceptions checks the occurrences of a series that are not as its rules say.
+func (c Capability) fitExceptions(r *Record, refuse func(Field, string) error) error {
+	a := r.Appointment
+	if a == nil || a.Recurrence == nil {
+		return nil
+	}
+	for _, o := range a.Recurrence.Exceptions {
+		own := a.own(o, ownable(c.Known()))
+		if !c.Exceptions && (o.Cancelled || len(own) > 0) {
+			return refuse(FieldRecurrence, "the system keeps no exceptions of a series")
+		}
+		for _, f := range own {
+			s, ok := o.Appointment.place(f).(*string)
+			if n := c.Fields[f].Runes; ok && n > 0 && utf8.RuneCountInString(*s) > n {
+				return refuse(FieldRecurrence, fmt.Sprintf("%s of an exception is longer than the %d characters that fit", f, n))
+			}
+		}
+	}
+	return nil
+}
+
+// Known returns the fields that are mapped, in no order.
+func (c Capability) Known() []Field { return slices.Collect(maps.Keys(c.Fields)) }

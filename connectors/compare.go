@@ -26,8 +26,8 @@ func (r *Record) Empty(f Field) bool {
 		return p.IsZero()
 	case *span:
 		return p.Start.IsZero()
-	case **Recurrence:
-		return *p == nil
+	case repeat:
+		return p.a.Recurrence == nil
 	case *Reminder:
 		return !p.Set
 	case nil:
@@ -82,9 +82,9 @@ func same(a, b any, f Field) bool {
 	case *span:
 		q, ok := b.(*span)
 		return ok && sameInstant(p.Start, q.Start) && sameInstant(p.End, q.End) && p.AllDay == q.AllDay
-	case **Recurrence:
-		q, ok := b.(**Recurrence)
-		return ok && (*p).same(*q)
+	case repeat:
+		q, ok := b.(repeat)
+		return ok && sameSeries(p.a, q.a, occurrenceFields())
 	case *Reminder:
 		q, ok := b.(*Reminder)
 		return ok && p.Set == q.Set && (!p.Set || p.Minutes == q.Minutes)
@@ -111,24 +111,62 @@ func equal[T comparable](p *T, b any) bool {
 	return ok && *p == *q
 }
 
-// Diff returns those of the fields in which two records differ.
+// Diff returns those of the fields in which two records differ. Exceptions of
+// series are compared in these fields only. Where the zone is not among them, series
+// differ too whose clocks do not go alike.
 func Diff(a, b *Record, fields []Field) []Field {
 	var out []Field
 	for _, f := range fields {
-		if !Same(a, b, f) {
+		alike := Same(a, b, f)
+		if f == FieldRecurrence && a.Kind == b.Kind && a.Appointment != nil {
+			alike = (alike || sameSeries(a.Appointment, b.Appointment, ownable(fields))) &&
+				(slices.Contains(fields, FieldZone) || a.Appointment.Recurrence == nil || sameClock(a.Appointment, b.Appointment))
+		}
+		if !alike {
 			out = append(out, f)
 		}
 	}
 	return out
 }
 
+// CopyFields makes dst say in fields what src says, as CopyField does one by one,
+// and the recurrence last: what an exception has of its own is told by the series
+// that it belongs to. Its exceptions are copied in the fields that the two sides
+// know, and its zone comes along, for rules count in it.
+func CopyFields(dst, src *Record, fields, know []Field) {
+	for _, f := range fields {
+		if f != FieldRecurrence {
+			CopyField(dst, src, f)
+		}
+	}
+	if slices.Contains(fields, FieldRecurrence) && dst.Kind == src.Kind && dst.Appointment != nil && src.Appointment != nil {
+		if src.Appointment.Recurrence != nil && src.Appointment.Zone != "" {
+			dst.Appointment.Zone = src.Appointment.Zone
+		}
+		copySeries(dst.Appointment, src.Appointment, ownable(know))
+	}
+}
+
 // CopyField makes dst say in a field what src says. Both must be of one kind;
 // otherwise nothing happens. Of a description only what stands above the
-// delimiter is copied, and what dst has below it stays; see CutSmart.
+// delimiter is copied, and what dst has below it stays; see CutSmart. Exceptions
+// of a series that had the field from it follow.
 func CopyField(dst, src *Record, f Field) {
 	if dst.Kind != src.Kind {
 		return
 	}
+	heirs := dst.heirs(f)
+	copyField(dst, src, f)
+	for _, x := range heirs {
+		from := dst
+		if f == FieldTime { // of each at its own day
+			from = &Record{Kind: dst.Kind, Appointment: dst.Appointment.Regular(x.original)}
+		}
+		copyField(x.Record, from, f)
+	}
+}
+
+func copyField(dst, src *Record, f Field) {
 	switch q := src.place(f).(type) {
 	case *string:
 		put(dst, f, copied(f, dst.Text(f), *q))
@@ -148,8 +186,10 @@ func CopyField(dst, src *Record, f Field) {
 		if p, ok := dst.place(f).(*span); ok {
 			p.Start, p.End, p.AllDay = q.Start, q.End, q.AllDay
 		}
-	case **Recurrence:
-		put(dst, f, (*q).clone())
+	case repeat:
+		if p, ok := dst.place(f).(repeat); ok {
+			copySeries(p.a, q.a, occurrenceFields())
+		}
 	case *Reminder:
 		put(dst, f, *q)
 	case *int:

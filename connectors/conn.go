@@ -195,6 +195,9 @@ func (c *Conn) Create(ctx context.Context, k Kind, ds []Draft) ([]Written, error
 			if d.Record == nil || d.Record.Kind != k || !d.Record.whole() || d.Key == "" || len(d.Key) > MaxKey {
 				return nil, &Error{Class: ErrInvalid, Detail: "draft without record or key"}
 			}
+			if err := writableSeries(d.Record); err != nil {
+				return nil, err
+			}
 		}
 		return c.driver.Create(ctx, call, k, ds)
 	})
@@ -212,6 +215,9 @@ func (c *Conn) Update(ctx context.Context, k Kind, es []Edit) ([]Written, error)
 				return nil, &Error{Class: ErrInvalid, Detail: "edit without record or fields"}
 			}
 			if err := named(e.ID); err != nil {
+				return nil, err
+			}
+			if err := writableSeries(e.Record); err != nil {
 				return nil, err
 			}
 		}
@@ -284,6 +290,14 @@ func named(id string) error {
 	return nil
 }
 
+// writableSeries refuses a series that no system should be asked to keep.
+func writableSeries(r *Record) error {
+	if r.Appointment != nil && !saneSeries(r.Appointment.Recurrence) {
+		return &Error{Class: ErrInvalid, Field: FieldRecurrence, Detail: "too many exceptions in a series, or two of one occurrence"}
+	}
+	return nil
+}
+
 // sane refuses identities that no system should hand out and content of
 // another kind than asked for.
 func (c *Conn) sane(op string, k Kind, id, rev string, r *Record) error {
@@ -299,8 +313,8 @@ func (c *Conn) sane(op string, k Kind, id, rev string, r *Record) error {
 	if len(r.Categories()) > MaxCategories || len(r.Refs) > MaxRefs || len(r.Attachments) > MaxAttachments {
 		return c.malformed(op, k, "too many categories, references or attachments")
 	}
-	if a := r.Appointment; a != nil && a.Recurrence != nil && len(a.Recurrence.Exceptions)+len(a.Recurrence.Dates) > MaxExceptions {
-		return c.malformed(op, k, "too many exceptions in a series")
+	if a := r.Appointment; a != nil && !saneSeries(a.Recurrence) {
+		return c.malformed(op, k, "too many exceptions in a series, or two of one occurrence")
 	}
 	for _, a := range r.Attachments {
 		if a == nil || saneAttachment(*a) != nil {

@@ -40,7 +40,7 @@ func (a *Appointment) place(f Field) any {
 	case FieldTime:
 		return (*span)(a)
 	case FieldRecurrence:
-		return &a.Recurrence
+		return repeat{a}
 	case FieldSensitivity:
 		return &a.Sensitivity
 	case FieldAvailability:

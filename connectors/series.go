@@ -24,7 +24,8 @@ type Recurrence struct {
 
 // Occurrence is one occurrence of a series, named by the start that the rules
 // give it, wherever it has been moved since. For all-day series that is midnight
-// UTC of its day.
+// UTC of its day. It is held as it takes place; what of that is its own, and what
+// it has from the series, is told by Appointment.Own.
 type Occurrence struct {
 	Original    time.Time
 	Cancelled   bool
@@ -56,39 +57,6 @@ func (r *Recurrence) clone() *Recurrence {
 		}
 	}
 	return &c
-}
-
-// same compares meaning: the order of dates and exceptions, the order of the
-// parts of a rule, and what a rule says that would be so anyway, make no
-// difference.
-func (r *Recurrence) same(o *Recurrence) bool {
-	if r == nil || o == nil {
-		return r == o
-	}
-	return slices.Equal(normalRules(r.Rules), normalRules(o.Rules)) && slices.Equal(seconds(r.Dates), seconds(o.Dates)) &&
-		slices.EqualFunc(byOriginal(r.Exceptions), byOriginal(o.Exceptions), sameOccurrence)
-}
-
-func sameOccurrence(x, y Occurrence) bool {
-	if x.Original.Unix() != y.Original.Unix() || x.Cancelled != y.Cancelled || (x.Appointment == nil) != (y.Appointment == nil) {
-		return false
-	}
-	if x.Appointment == nil {
-		return true
-	}
-	for _, f := range occurrenceFields() {
-		if !same(x.Appointment.place(f), y.Appointment.place(f), f) {
-			return false
-		}
-	}
-	return true
-}
-
-// occurrenceFields are the fields in which an occurrence may differ from its
-// series.
-func occurrenceFields() []Field {
-	return []Field{FieldSubject, FieldLocation, FieldDescription, FieldTime, FieldSensitivity, FieldAvailability, FieldStatus,
-		FieldOrganizer, FieldAttendees, FieldReminder, FieldDirection}
 }
 
 func byOriginal(os []Occurrence) []Occurrence {
@@ -234,7 +202,7 @@ func (a *Appointment) Occurrences(from, to time.Time) ([]Occurrence, error) {
 			latest = x.Original
 		}
 	}
-	length, n := a.End.Sub(a.Start), 0
+	n := 0
 	var out []Occurrence
 	tooMany := false
 	err := a.starts(func(t time.Time) bool {
@@ -247,13 +215,7 @@ func (a *Appointment) Occurrences(from, to time.Time) ([]Occurrence, error) {
 		}
 		o, ok := exceptions[t.Unix()]
 		if !ok {
-			one := a.clone()
-			one.Recurrence, one.UID = nil, ""
-			one.Start, one.End = t.UTC(), t.Add(length).UTC()
-			if a.AllDay {
-				one.End = one.Start.AddDate(0, 0, int(length/(24*time.Hour)))
-			}
-			o = Occurrence{Original: t.UTC(), Appointment: one}
+			o = Occurrence{Original: t.UTC(), Appointment: a.Regular(t)}
 		}
 		if o.Cancelled || o.Appointment == nil || o.Appointment.End.Before(from) || !to.IsZero() && !o.Appointment.Start.Before(to) {
 			return true

@@ -139,6 +139,15 @@ func (k *kindRound) carriedOver(b *Batch, u *unit) {
 		k.raise(b, u, CodeRelated)
 		u.trouble = ""
 	}
+	k.remains(b, u)
+}
+
+// remains says that a change of a series stayed on one side.
+func (k *kindRound) remains(b *Batch, u *unit) {
+	if u.lost {
+		u.field, u.detail = connectors.FieldRecurrence, ""
+		k.raise(b, u, CodeOccurrence)
+	}
 }
 
 // linkOf returns the link that a unit has now that both sides are as seen.
@@ -180,6 +189,7 @@ func (k *kindRound) remember(ctx context.Context, ws []work) error {
 			}
 			b.Put = append(b.Put, k.merged(k.linkOf(u, Linked), w, u.views[0].rec))
 			k.solve(&b, u)
+			k.remains(&b, u)
 		case Await:
 			l := k.linkOf(u, Expected)
 			l.ID[1], l.Rev[1] = "", ""
@@ -375,9 +385,7 @@ func (k *kindRound) draft(u *unit, s Side) (*connectors.Record, error) {
 		return nil, err
 	}
 	r := connectors.NewRecord(k.kind)
-	for _, f := range k.t.carries(s, k.carried(s)) {
-		connectors.CopyField(r, src, f)
-	}
+	connectors.CopyFields(r, src, k.t.carries(s, k.carried(s)), k.t.shared)
 	if s == Right {
 		if k.t.marks() {
 			r.SetCategories([]string{k.t.rule.Policy.Mark})
@@ -589,11 +597,9 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 					}
 					want.Appointment.Attendees = append(slices.Clone(w.u.raw[0].Appointment.Attendees), *p)
 				} else {
-					for _, f := range fs {
-						connectors.CopyField(want, w.u.views[s.Other().at()].rec, f)
-						if f == connectors.FieldAttendees && s == Left {
-							want.Appointment.Attendees = append(want.Appointment.Attendees, w.u.extra...)
-						}
+					w.st.copies(want, w.u.views[s.Other().at()].rec, fs, k.t.shared)
+					if slices.Contains(fs, connectors.FieldAttendees) && s == Left {
+						want.Appointment.Attendees = append(want.Appointment.Attendees, w.u.extra...)
 					}
 				}
 				if s == Right && k.t.reminds(want) {
@@ -654,9 +660,7 @@ func (k *kindRound) update(ctx context.Context, ws []work, retry func(*unit)) er
 		both := w.u.views[0].rec
 		if len(w.st.write[0]) > 0 && w.u.joins == nil {
 			both = both.Clone()
-			for _, f := range w.st.write[0] {
-				connectors.CopyField(both, w.u.views[1].rec, f)
-			}
+			w.st.copies(both, w.u.views[1].rec, w.st.write[0], k.t.shared)
 		}
 		b.Put = append(b.Put, k.merged(l, w, both))
 		k.carriedOver(&b, w.u)

@@ -12,27 +12,28 @@ type Code string
 
 // Codes of issues.
 const (
-	CodeConflict  Code = "LK-CONFLICT"
-	CodeAmbiguous Code = "LK-AMBIGUOUS"
-	CodeField     Code = "LK-FIELD"
-	CodeSeries    Code = "LK-SERIES"
-	CodePrivate   Code = "LK-PRIVATE"
-	CodeUnread    Code = "LK-UNREADABLE"
-	CodeRefused   Code = "LK-REFUSED"
-	CodeLater     Code = "LK-LATER"
-	CodeUnknown   Code = "LK-UNKNOWN-OUTCOME"
-	CodeDuplicate Code = "LK-DUPLICATE"
-	CodeBrake     Code = "LK-BRAKE"
-	CodeFirst     Code = "LK-FIRST-ROUND"
-	CodeLoop      Code = "LK-LOOP"
-	CodeShared    Code = "LK-SHARED"
-	CodeRelated   Code = "LK-RELATED"
-	CodeFile      Code = "LK-FILE"
+	CodeConflict   Code = "LK-CONFLICT"
+	CodeAmbiguous  Code = "LK-AMBIGUOUS"
+	CodeField      Code = "LK-FIELD"
+	CodeSeries     Code = "LK-SERIES"
+	CodeOccurrence Code = "LK-OCCURRENCE"
+	CodePrivate    Code = "LK-PRIVATE"
+	CodeUnread     Code = "LK-UNREADABLE"
+	CodeRefused    Code = "LK-REFUSED"
+	CodeLater      Code = "LK-LATER"
+	CodeUnknown    Code = "LK-UNKNOWN-OUTCOME"
+	CodeDuplicate  Code = "LK-DUPLICATE"
+	CodeBrake      Code = "LK-BRAKE"
+	CodeFirst      Code = "LK-FIRST-ROUND"
+	CodeLoop       Code = "LK-LOOP"
+	CodeShared     Code = "LK-SHARED"
+	CodeRelated    Code = "LK-RELATED"
+	CodeFile       Code = "LK-FILE"
 )
 
 // Codes returns every code.
 func Codes() []Code {
-	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
+	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodeOccurrence, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
 		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared, CodeRelated, CodeFile}
 }
 
@@ -55,6 +56,10 @@ func (c Code) explain() (what, undone, next string) {
 		return "The other side keeps no recurring series.",
 			"The series was not copied, and no single occurrence was copied in its place.",
 			"Nothing needs to be done; the series stays where it is."
+	case CodeOccurrence:
+		return "The other side does not keep what was changed in a recurring series.",
+			"That was not written there; no occurrence was copied, moved or cancelled in its place.",
+			"Change the series there too, or make the occurrence like the others again."
 	case CodePrivate:
 		return "The appointment is marked as private.",
 			"It was not copied to the CRM, and its name was not kept.",

@@ -58,6 +58,13 @@ func provoked() map[Code]func(t *testing.T) []Issue {
 			w.box.Add(r)
 			return attempt(w)
 		},
+		CodeOccurrence: func(t *testing.T) []Issue {
+			w := newWorld(t, setup{crm: mem.Options{Rules: true}})
+			r := appointment("Weekly", noon)
+			r.Appointment.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=WEEKLY"}, Exceptions: []connectors.Occurrence{{Original: noon.AddDate(0, 0, 7), Cancelled: true}}}
+			w.box.Add(r)
+			return attempt(w)
+		},
 		CodePrivate: func(t *testing.T) []Issue {
 			w := newWorld(t, setup{})
 			r := appointment("Doctor", noon)

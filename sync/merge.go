@@ -15,14 +15,15 @@ import (
 
 // Digests are keyed digests of fields, digestSize bytes for each field that both
 // sides share, in the order of connectors.Fields, behind a check of which fields
-// those are.
+// those are. Of a series one of its rules follows, and two for each exception: of
+// its original start, and of what it says.
 type Digests []byte
 
 const digestSize = 6
 
 // of returns the digest of a field, nil if it is not known.
 func (d Digests) of(f connectors.Field, shared []connectors.Field) []byte {
-	if len(d) != digestSize*(len(shared)+1) || !slices.Equal([]byte(d[:digestSize]), shape(shared)) {
+	if len(d) < digestSize*(len(shared)+1) || !slices.Equal([]byte(d[:digestSize]), shape(shared)) {
 		return nil
 	}
 	if i := slices.Index(shared, f); i >= 0 {
@@ -41,11 +42,21 @@ func shape(shared []connectors.Field) []byte {
 	return sum[:digestSize]
 }
 
-// digester returns what digests fields under a key.
-func digester(key []byte) func(*connectors.Record, connectors.Field) []byte {
+// digester returns what digests fields under a key, of series in the fields that
+// both sides share.
+func digester(key []byte, shared []connectors.Field) func(*connectors.Record, connectors.Field) []byte {
 	return func(r *connectors.Record, f connectors.Field) []byte {
+		said := ""
+		switch f {
+		case ruleField:
+			said = ruleMeaning(r.Appointment.Recurrence)
+		case startField, exceptionField:
+			said = exceptionMeaning(r, f == startField, shared)
+		default:
+			said = meaning(r, f, shared)
+		}
 		m := hmac.New(sha256.New, key)
-		m.Write([]byte(r.Kind.String() + "\x00" + string(f) + "\x00" + meaning(r, f)))
+		m.Write([]byte(r.Kind.String() + "\x00" + string(f) + "\x00" + said))
 		return m.Sum(nil)[:digestSize]
 	}
 }
@@ -56,6 +67,9 @@ func digests(r *connectors.Record, t terms) Digests {
 	for _, f := range t.shared {
 		out = append(out, t.digest(r, f)...)
 	}
+	if slices.Contains(t.shared, connectors.FieldRecurrence) {
+		out = append(out, seriesDigests(r, t)...)
+	}
 	return out
 }
 
@@ -63,16 +77,26 @@ func digests(r *connectors.Record, t terms) Digests {
 func check(key string, r *connectors.Record, fields []connectors.Field) uint16 {
 	m := hmac.New(sha256.New, []byte(key))
 	for _, f := range fields {
-		m.Write([]byte(string(f) + "\x00" + meaning(r, f) + "\x00"))
+		m.Write([]byte(string(f) + "\x00" + meaning(r, f, fields) + "\x00"))
 	}
 	return binary.BigEndian.Uint16(m.Sum(nil))
 }
 
 // meaning writes what a field says so that what connectors.Same calls the same is
 // written alike, as far as that goes: a spelling that it does not know counts as
-// a change, which is the safe side.
-func meaning(r *connectors.Record, f connectors.Field) string {
+// a change, which is the safe side. Exceptions of series are written in the fields
+// that both sides know.
+func meaning(r *connectors.Record, f connectors.Field, know []connectors.Field) string {
 	switch f {
+	case connectors.FieldRecurrence:
+		if a := r.Appointment; a != nil && a.Recurrence != nil {
+			said := ruleMeaning(a.Recurrence)
+			for _, o := range a.Exceptions(know) {
+				one := alone(r, o)
+				said += exceptionMeaning(one, true, know) + exceptionMeaning(one, false, know)
+			}
+			return said
+		}
 	case connectors.FieldEmail, connectors.FieldEmail2, connectors.FieldEmail3:
 		return strings.ToLower(connectors.NormalizeText(f, r.Text(f)))
 	case connectors.FieldAttendees:

@@ -49,8 +49,8 @@ func TestFieldsThatAreRememberedAreMerged(t *testing.T) {
 		other := append([]byte{key[0] ^ 1}, key[1:]...)
 		rec := w.crm.Records(kc)[0]
 		for _, f := range []connectors.Field{connectors.FieldGivenName, connectors.FieldEmail} {
-			assert.Equal(t, link.Base.of(f, shared), digester(key)(rec, f))
-			assert.NotEqual(t, link.Base.of(f, shared), digester(other)(rec, f), "under another key it is another")
+			assert.Equal(t, link.Base.of(f, shared), digester(key, shared)(rec, f))
+			assert.NotEqual(t, link.Base.of(f, shared), digester(other, shared)(rec, f), "under another key it is another")
 		}
 		assert.Nil(t, link.Base.of(connectors.FieldEmail, shared[1:]), "of other fields nothing is known")
 	}

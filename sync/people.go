@@ -133,7 +133,7 @@ func (k *kindRound) refer(ctx context.Context, s Side, u *unit) ([]connectors.Re
 		if err := k.guests(ctx, u); err != nil {
 			return nil, err
 		}
-		for _, x := range src.Appointment.Attendees {
+		for _, x := range src.Appointment.Invited() {
 			rs, err := k.who(ctx, x.Address)
 			if err != nil {
 				return nil, err

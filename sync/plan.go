@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,7 +116,7 @@ func (t terms) outside(vs ...view) (why string, out bool) {
 		if v.out {
 			return v.why, true
 		}
-		if a := v.rec.Appointment; a != nil && t.rule.Back > 0 && a.Recurrence == nil && a.End.Before(t.now.Add(-t.rule.Back)) {
+		if v.rec.Appointment != nil && t.rule.Back > 0 && over(v.rec, t.now.Add(-t.rule.Back)) {
 			return "out of the window or filter", true
 		}
 		if t.rule.Scope != nil && !t.rule.Scope(bare(v.rec)) {
@@ -123,6 +124,13 @@ func (t terms) outside(vs ...view) (why string, out bool) {
 		}
 	}
 	return "", false
+}
+
+// over reports whether an appointment has ended, a series its last occurrence. One
+// that cannot be told has not.
+func over(r *connectors.Record, by time.Time) bool {
+	_, end, ok := r.Span()
+	return ok && !end.IsZero() && end.Before(by)
 }
 
 // bare is a record without its text: what filters may see.
@@ -139,6 +147,8 @@ type step struct {
 	side  Side                  // of Create, Delete and Cancel
 	write [2][]connectors.Field // of Merge: what goes to the left and to the right
 	apart []connectors.Field    // of Merge: what differs afterwards, on purpose
+	joint *connectors.Record    // of Merge: whose exceptions both sides get, where each had some of its own
+	lost  bool                  // of Merge: a change of a series that the other side does not let be written
 	code  Code                  // of Conflict and Hold
 	why   string
 }
@@ -296,14 +306,21 @@ func split(fs, known []connectors.Field) (apart, rest []connectors.Field) {
 // value fills an empty field; else the rule's winner; else a person decides.
 func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but string) step {
 	st := step{op: Merge, why: why}
+	diff, bound := t.bind(diff, left.rec, right.rec)
 	for _, f := range diff {
 		var to Side
-		switch moved := t.moved(l, left.rec, right.rec, f); {
+		moved := t.moved(l, left.rec, right.rec, f)
+		if slices.Contains(bound, f) {
+			moved = t.movedAll(l, left.rec, right.rec, bound)
+		}
+		switch {
 		case moved != 0:
 			to = moved.Other()
-		case left.rec.Empty(f):
+		case f == connectors.FieldRecurrence && len(bound) == 0 && st.join(t, l, left.rec, right.rec):
+			continue
+		case left.rec.Empty(f) && !slices.Contains(bound, f):
 			to = Left
-		case right.rec.Empty(f):
+		case right.rec.Empty(f) && !slices.Contains(bound, f):
 			to = Right
 		case t.only(f) != 0: // the other side is not asked
 			to = t.only(f)
@@ -328,8 +345,80 @@ func merge(diff []connectors.Field, l *Link, left, right view, t terms, why, but
 			_, rest := split(wanted, st.write[s.at()])
 			st.apart = append(st.apart, rest...)
 		}
+		st.lost = st.lost || t.loses(wanted, s)
 	}
 	return st
+}
+
+// bind adds to the fields that differ those that a series changes together: when it
+// takes place, in which zone, and by which rules and exceptions, for these are named
+// by the starts that the others give them. They go one way, all of them.
+func (t terms) bind(diff []connectors.Field, left, right *connectors.Record) (all, bound []connectors.Field) {
+	when := []connectors.Field{connectors.FieldTime, connectors.FieldZone, connectors.FieldRecurrence}
+	if !repeats(left, right) || !slices.Contains(diff, connectors.FieldTime) {
+		return diff, nil
+	}
+	for _, f := range t.shared { // in their order
+		if slices.Contains(when, f) {
+			bound = append(bound, f)
+		}
+		if slices.Contains(when, f) || slices.Contains(diff, f) {
+			all = append(all, f)
+		}
+	}
+	return all, bound
+}
+
+// movedAll says which side changed any of some fields, 0 if both did or it is not
+// known of one.
+func (t terms) movedAll(l *Link, left, right *connectors.Record, fs []connectors.Field) Side {
+	if l == nil || t.digest == nil {
+		return 0
+	}
+	var a, b bool
+	for _, f := range fs {
+		base := l.Base.of(f, t.shared)
+		if base == nil {
+			return 0
+		}
+		a = a || !bytes.Equal(base, t.digest(left, f))
+		b = b || !bytes.Equal(base, t.digest(right, f))
+	}
+	switch {
+	case a && !b:
+		return Left
+	case b && !a:
+		return Right
+	}
+	return 0
+}
+
+// join makes both sides get what they say of a series together, if that can be told.
+func (st *step) join(t terms, l *Link, left, right *connectors.Record) bool {
+	j := t.join(l, left, right)
+	if j == nil {
+		return false
+	}
+	st.joint = j
+	for i, r := range []*connectors.Record{left, right} {
+		if slices.Contains(connectors.Diff(j, r, t.shared), connectors.FieldRecurrence) {
+			st.write[i] = append(st.write[i], connectors.FieldRecurrence)
+		}
+	}
+	return true
+}
+
+// loses reports whether a change of a series that may cross to a side stays behind
+// because the system there does not let it be written.
+func (t terms) loses(fs []connectors.Field, s Side) bool {
+	f := connectors.FieldRecurrence
+	if !slices.Contains(fs, f) || !t.caps[s.at()].Fields[f].ReadOnly {
+		return false
+	}
+	open := t
+	open.caps[s.at()].Fields = maps.Clone(t.caps[s.at()].Fields)
+	open.caps[s.at()].Fields[f] = connectors.Limit{}
+	return len(open.writable([]connectors.Field{f}, s, nil)) > 0
 }
 
 // moved says which side changed a field, 0 if both did or nothing is known.
@@ -352,7 +441,7 @@ func (t terms) moved(l *Link, left, right *connectors.Record, f connectors.Field
 }
 
 func flow(diff, apart []connectors.Field, to Side, from *connectors.Record, t terms, why string) step {
-	st := step{op: Merge, why: why}
+	st := step{op: Merge, why: why, lost: t.loses(diff, to)}
 	if st.write[to.at()] = t.writable(diff, to, from); len(st.write[to.at()]) == 0 {
 		st.why += ", and the rule lets nothing cross that way"
 	}
@@ -405,7 +494,7 @@ func oneGone(l *Link, gone Side, there view, t terms) step {
 			return keep("it was made in the mailbox and stays there")
 		case gone == Right && meeting && t.role != Organizer && !t.rule.AttendeeDeletes:
 			return keep("an attendee does not delete a meeting for the others")
-		case gone == Right && meeting && a.Recurrence == nil && a.End.Before(t.now):
+		case gone == Right && meeting && over(there.rec, t.now):
 			return keep("the meeting is over, so its record stays")
 		case gone == Right && t.rule.Cancels && len(t.writable([]connectors.Field{connectors.FieldStatus}, Left, nil)) > 0:
 			return step{op: Cancel, side: Left, why: where}

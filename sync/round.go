@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,8 @@ type unit struct {
 
 	raw  [2]*connectors.Record // as read, before a private item was masked
 	mask bool
+	veil bool // the same of private occurrences of a series that is none
+	lost bool // a change of the series stays on one side
 
 	lacks  error   // why a record that it refers to could not be made
 	saving *Saving // of a mail that is new in the mailbox
@@ -112,7 +115,7 @@ func (k *kindRound) begin(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		k.t.digest = digester(key)
+		k.t.digest = digester(key, k.t.shared)
 	}
 	for _, s := range []Side{Left, Right} {
 		c, err := k.st.Cursor(ctx, s, k.kind)
@@ -675,7 +678,11 @@ func (k *kindRound) plan(us []*unit) []step {
 		if u.mask { // what a placeholder says of a private item is not news to it
 			t.caps[1] = onlyTime(t.caps[1])
 		}
+		if u.veil { // what its placeholder says of an occurrence is no news to it either
+			t.caps[1] = fixed(t.caps[1], connectors.FieldRecurrence, connectors.FieldTime, connectors.FieldZone)
+		}
 		st := decide(u.link, u.views[0], u.views[1], t)
+		u.lost = st.lost
 		if p, ok := k.joins(u); ok && (st.op == Merge || st.op == Nothing) && u.views[0].rec != nil && (u.link == nil || u.link.State == Linked) {
 			u.joins = &p
 			st.op, st.why = Merge, st.why+"; the user takes part and is added"
@@ -710,6 +717,9 @@ func (k *kindRound) see(u *unit) error {
 	if r := u.views[1].rec; r != nil && r.Appointment != nil {
 		if k.t.rule.Private == PrivateBlock && r.Appointment.Sensitivity != connectors.Public {
 			u.views[1].rec, u.mask = block(r), true
+		}
+		if v := u.views[1].rec; k.t.rule.Private == PrivateBlock && !u.mask && secret(v) {
+			u.views[1].rec, u.veil = veiled(v), true
 		}
 		if l := u.views[0].rec; l != nil {
 			u.extra = nil
@@ -751,11 +761,39 @@ func blocked(a *connectors.Appointment) *connectors.Appointment {
 	return b
 }
 
+// secret reports whether a series that anybody may see has occurrences that are
+// private.
+func secret(r *connectors.Record) bool {
+	a := r.Appointment
+	return a != nil && a.Sensitivity == connectors.Public && a.Recurrence != nil && slices.ContainsFunc(a.Recurrence.Exceptions, func(o connectors.Occurrence) bool {
+		return o.Appointment != nil && o.Appointment.Sensitivity != connectors.Public
+	})
+}
+
+// veiled is a series of whose private occurrences no more may be known than when
+// they are.
+func veiled(r *connectors.Record) *connectors.Record {
+	c := r.Clone()
+	for i, o := range c.Appointment.Recurrence.Exceptions {
+		if o.Appointment != nil && o.Appointment.Sensitivity != connectors.Public {
+			c.Appointment.Recurrence.Exceptions[i].Appointment = blocked(o.Appointment)
+		}
+	}
+	return c
+}
+
 func onlyTime(c connectors.Capability) connectors.Capability {
-	fields := map[connectors.Field]connectors.Limit{}
-	for f, l := range c.Fields {
-		l.ReadOnly = l.ReadOnly || f != connectors.FieldTime
-		fields[f] = l
+	return fixed(c, slices.DeleteFunc(c.Known(), func(f connectors.Field) bool { return f == connectors.FieldTime })...)
+}
+
+// fixed is what a system can do where some fields must not be written.
+func fixed(c connectors.Capability, fs ...connectors.Field) connectors.Capability {
+	fields := maps.Clone(c.Fields)
+	for _, f := range fs {
+		if l, ok := fields[f]; ok {
+			l.ReadOnly = true
+			fields[f] = l
+		}
 	}
 	c.Fields = fields
 	return c
@@ -767,6 +805,9 @@ func (k *kindRound) fit(u *unit, st step) step {
 		src := u.views[s.Other().at()].rec
 		if a := src.Appointment; a != nil && s == Left && a.Sensitivity != connectors.Public && !u.mask {
 			return step{op: Hold, code: CodePrivate, why: "private"}, false
+		}
+		if s == Left && slices.Contains(fs, connectors.FieldRecurrence) && !u.veil && !u.mask && secret(src) {
+			return step{op: Hold, code: CodePrivate, why: "an occurrence of it is private"}, false
 		}
 		if there := u.views[s.at()].rec; there != nil && there.Appointment != nil && slices.Contains(fs, connectors.FieldSensitivity) &&
 			there.Appointment.Sensitivity != connectors.Public && src.Appointment.Sensitivity == connectors.Public && s == Right {
@@ -792,7 +833,11 @@ func (k *kindRound) fit(u *unit, st step) step {
 			held := step{op: Hold, code: CodeField, why: "the other side does not accept it"}
 			u.blame(err, CodeField)
 			if u.field == connectors.FieldRecurrence {
-				held.code, u.trouble = CodeSeries, CodeSeries
+				held.code = CodeSeries
+				if l, ok := k.t.caps[s.at()].Fields[u.field]; ok && !l.ReadOnly {
+					held.code = CodeOccurrence
+				}
+				u.trouble = held.code
 			}
 			return held, false
 		}

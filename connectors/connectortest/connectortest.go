@@ -111,6 +111,7 @@ func Run(t *testing.T, h Harness) {
 		{"limits", limits},
 		{"one bad record", oneBadRecord},
 		{"lost answers", lostAnswers},
+		{"series", seriesAndExceptions},
 		{"search", search},
 		{"heads", heads},
 		{"references", references},

@@ -20,10 +20,13 @@ func Records(k connectors.Kind, c connectors.Capability) *rapid.Generator[*conne
 		rapid.Bool().Draw(t, "nothing")
 		for _, f := range connectors.Fields(k) {
 			l, ok := c.Fields[f]
-			if !ok || l.ReadOnly {
-				continue
+			if ok && !l.ReadOnly && f != connectors.FieldRecurrence {
+				draw(t, r, f, l)
 			}
-			draw(t, r, f, l)
+		}
+		// Last, for exceptions have from their series what it says.
+		if l, ok := c.Fields[connectors.FieldRecurrence]; ok && !l.ReadOnly && rapid.Bool().Draw(t, "series") {
+			r.Appointment.Recurrence = series(t, r.Appointment, c)
 		}
 		return r
 	})
@@ -92,10 +95,6 @@ func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Lim
 			a.Start = start.Truncate(24 * time.Hour)
 			a.End = a.Start.AddDate(0, 0, int(n%5)+1)
 		}
-	case connectors.FieldRecurrence:
-		if rapid.Bool().Draw(t, "series") {
-			a.Recurrence = series(t, a)
-		}
 	case connectors.FieldAvailability:
 		a.Availability = rapid.SampledFrom([]connectors.Availability{connectors.Busy, connectors.Free, connectors.Tentative, connectors.OutOfOffice}).Draw(t, "availability")
 	case connectors.FieldStatus:
@@ -117,32 +116,46 @@ func draw(t *rapid.T, r *connectors.Record, f connectors.Field, l connectors.Lim
 	}
 }
 
-// series draws a rule and exceptions from it. Time comes before the recurrence
-// in the order of fields.
-func series(t *rapid.T, a *connectors.Appointment) *connectors.Recurrence {
+// series draws a rule and, where the system keeps them, exceptions from it. Time
+// and zone are drawn before.
+func series(t *rapid.T, a *connectors.Appointment, c connectors.Capability) *connectors.Recurrence {
 	r := &connectors.Recurrence{Rules: []string{rapid.SampledFrom([]string{"FREQ=WEEKLY;COUNT=5", "FREQ=DAILY;INTERVAL=2;COUNT=8"}).Draw(t, "rule")}}
-	if a.Start.IsZero() {
+	if a.Start.IsZero() || !c.Exceptions {
 		return r
 	}
-	step := 7
-	if strings.Contains(r.Rules[0], "DAILY") {
-		step = 2
+	bare := *a
+	bare.Recurrence = r
+	all, err := bare.Occurrences(time.Time{}, time.Time{})
+	if err != nil {
+		t.Fatalf("connectortest: series: %v", err)
 	}
-	for i := range 4 {
-		o := connectors.Occurrence{Original: a.Start.AddDate(0, 0, step*(i+1))}
+	for _, o := range all[1:] {
 		switch rapid.IntRange(0, 3).Draw(t, "exception") {
 		case 0:
-			o.Cancelled = true
+			o.Cancelled, o.Appointment = true, nil
 		case 1:
-			x := connectors.Appointment{Subject: text(t, connectors.FieldSubject, connectors.Limit{Runes: 40}), AllDay: a.AllDay, Zone: a.Zone,
-				Start: o.Original.AddDate(0, 0, 1), End: o.Original.AddDate(0, 0, 2)}
-			o.Appointment = &x
+			x := o.Appointment
+			if l, ok := c.Fields[connectors.FieldSubject]; ok && !l.ReadOnly {
+				x.Subject = text(t, connectors.FieldSubject, connectors.Limit{Runes: short(l.Runes)})
+			}
+			if l, ok := c.Fields[connectors.FieldTime]; ok && !l.ReadOnly && rapid.Bool().Draw(t, "moved") {
+				x.Start = x.Start.AddDate(0, 0, 1)
+				x.End = x.Start.AddDate(0, 0, 1)
+			}
 		default:
 			continue
 		}
 		r.Exceptions = append(r.Exceptions, o)
 	}
 	return r
+}
+
+// short is how long the subject of an exception may be.
+func short(runes int) int {
+	if runes == 0 {
+		return 40
+	}
+	return min(runes, 40)
 }
 
 func drawTask(t *rapid.T, x *connectors.Task, f connectors.Field) {

@@ -24,6 +24,7 @@ type Options struct {
 	Batch      int  // records a call takes; zero: 50
 	Silent     bool // writes do not say the new revision
 	Lean       bool // changes come without content
+	Rules      bool // series are kept without exceptions
 	Heads      bool // changes come without long texts, as those of mails always do
 	Clock      func() time.Time
 
@@ -138,7 +139,8 @@ func (s *System) Capabilities(a connectors.Area) connectors.Capabilities {
 				fields[f] = connectors.Limit{}
 			}
 		}
-		c.Kinds[k] = connectors.Capability{Fields: fields, Create: true, Update: k != connectors.KindMail, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs,
+		_, series := fields[connectors.FieldRecurrence]
+		c.Kinds[k] = connectors.Capability{Exceptions: series && !s.opts.Rules, Fields: fields, Create: true, Update: k != connectors.KindMail, Delete: !s.opts.NoDelete, Tombstones: !s.opts.NoTombs,
 			Batch: s.opts.Batch, Search: searchable(k), Refs: references(k), Attachments: connectors.AttachmentCapability{Read: true, Write: true, Delete: !s.opts.NoDelete}}
 	}
 	return c
@@ -515,12 +517,8 @@ func (d driver) Create(ctx context.Context, c connectors.Call, k connectors.Kind
 			}
 		}
 		r := connectors.NewRecord(k)
-		for _, f := range connectors.Fields(k) {
-			if capability.Has(f) && !capability.Fields[f].ReadOnly {
-				connectors.CopyField(r, ds[i].Record, f)
-			}
-		}
-		connectors.CopyField(r, ds[i].Record, connectors.FieldRefs)
+		fields := slices.DeleteFunc(connectors.Fields(k), func(f connectors.Field) bool { return !capability.Has(f) || capability.Fields[f].ReadOnly })
+		connectors.CopyFields(r, ds[i].Record, append(fields, connectors.FieldRefs), capability.Known())
 		if !capability.NoKey {
 			r.Key = ds[i].Key
 		}
@@ -567,9 +565,9 @@ func (d driver) Update(ctx context.Context, c connectors.Call, k connectors.Kind
 			} else if !capability.Has(f) || capability.Fields[f].ReadOnly {
 				return bad(connectors.ErrInvalid)
 			}
-			connectors.CopyField(r, e.Record, f)
 		}
-		if err := capability.Fit(r, e.Fields); err != nil {
+		connectors.CopyFields(r, e.Record, e.Fields, capability.Known())
+		if err := capability.FitEdit(r, it.rec, e.Fields); err != nil {
 			return connectors.Written{Err: err}
 		}
 		d.s.put(r)

@@ -80,6 +80,7 @@ func mailbox(keylessTasks bool) map[connectors.Kind]connectors.Capability {
 				Delete: k == connectors.KindAppointment || k == connectors.KindTask}}
 		if k == connectors.KindAppointment {
 			c.Fields = without(k, nil, []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldOrganizer, connectors.FieldStatus})
+			c.Exceptions = true
 			demand(c, connectors.FieldTime)
 		}
 		kinds[k] = c

@@ -51,13 +51,24 @@ func (r *Rule) Mapped(rec *connectors.Record, to connectors.Area, isNew bool, no
 				return nil, &FieldError{Field: f, Err: err}
 			}
 			s, _ := v.(string)
-			out.SetText(f, s)
+			set(out, f, s)
 		}
 		if s := x.standard[to]; s != "" && isNew && out.Empty(f) {
-			out.SetText(f, s)
+			set(out, f, s)
 		}
 	}
 	return out, nil
+}
+
+// set makes a record say a text, and the exceptions of a series that had theirs
+// from it too.
+func set(r *connectors.Record, f connectors.Field, text string) {
+	only := connectors.NewRecord(r.Kind)
+	if f == connectors.FieldDescription || !only.SetText(f, text) || r.Appointment == nil {
+		r.SetText(f, text)
+		return
+	}
+	connectors.CopyField(r, only, f)
 }
 
 // FieldError is a field that could not be computed.

@@ -33,7 +33,7 @@ func (r *Rule) NewAttendees(rec *connectors.Record, known func(address string) b
 	}
 	var out []NewPerson
 	seen := map[string]bool{}
-	for _, x := range append([]connectors.Party{rec.Appointment.Organizer}, rec.Appointment.Attendees...) {
+	for _, x := range append([]connectors.Party{rec.Appointment.Organizer}, openly(rec.Appointment).Invited()...) {
 		a := normalAddress(x.Address)
 		if a == "" || seen[a] || r.profile.Blocked(a) || r.profile.Internal(a) || known != nil && known(a) {
 			continue
@@ -54,6 +54,20 @@ func (r *Rule) NewAttendees(rec *connectors.Record, known func(address string) b
 		out = append(out, p)
 	}
 	return out
+}
+
+// openly is a series without its private occurrences.
+func openly(a *connectors.Appointment) *connectors.Appointment {
+	if a.Recurrence == nil {
+		return a
+	}
+	c := *a
+	r := *a.Recurrence
+	r.Exceptions = slices.DeleteFunc(slices.Clone(r.Exceptions), func(o connectors.Occurrence) bool {
+		return o.Appointment != nil && o.Appointment.Sensitivity != connectors.Public
+	})
+	c.Recurrence = &r
+	return &c
 }
 
 // personName divides a display name; without one the address stands in.
