@@ -29,7 +29,7 @@ type people struct {
 	addressRunes, nameRunes int
 	organizer               string // role code of who leads it
 	headAddress, headName   string // where the activity itself says who that is
-	recipients, noOrganizer bool   // of a mail: no roles
+	recipients              bool   // of a mail: no roles
 	field                   connectors.Field
 }
 

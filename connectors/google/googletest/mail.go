@@ -25,7 +25,6 @@ type letter struct {
 	labels  []string
 	date    time.Time
 	header  mail.Header
-	order   []string // names of fields as they came
 	root    *part
 	size    int
 	history int
@@ -239,12 +238,12 @@ func readPart(h textproto.MIMEHeader, body []byte, id string, depth int) (*part,
 		r := multipart.NewReader(bytes.NewReader(body), params["boundary"])
 		for n := 0; ; n++ {
 			sub, err := r.NextRawPart()
-			if err != nil {
-				return p, nil
+			if err != nil { // the end, or what is broken: what came before it stays
+				break
 			}
 			b, err := io.ReadAll(sub)
 			if err != nil {
-				return p, nil
+				break
 			}
 			subID := strconv.Itoa(n)
 			if id != "" {
@@ -256,6 +255,7 @@ func readPart(h textproto.MIMEHeader, body []byte, id string, depth int) (*part,
 			}
 			p.parts = append(p.parts, child)
 		}
+		return p, nil
 	}
 	switch strings.ToLower(h.Get("Content-Transfer-Encoding")) {
 	case "base64":

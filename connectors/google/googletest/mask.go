@@ -26,7 +26,8 @@ func readMask(s string) (maskTree, string, bool) {
 			return nil, s, false
 		}
 		s = s[i:]
-		sub, ok := maskTree{}, true
+		sub := maskTree{}
+		var ok bool
 		switch {
 		case strings.HasPrefix(s, "("):
 			if sub, s, ok = readMask(s[1:]); !ok || !strings.HasPrefix(s, ")") {
