@@ -69,7 +69,7 @@ func (s session) do(ctx context.Context, ps []part) ([]remote.Response, error) {
 			}
 			for _, i := range chunk {
 				if r := out[i]; ps[i].method == http.MethodGet && busy(r.Status) && try < 3 {
-					w := pause(r.Header)
+					w := pause(r)
 					if w > longestPause {
 						continue
 					}
@@ -98,12 +98,34 @@ func busy(status int) bool {
 		status == http.StatusBadGateway || status == http.StatusGatewayTimeout
 }
 
-func pause(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || n < 0 {
-		return 0
+// pause is how long the service asks to wait, in seconds or until a date.
+func pause(r remote.Response) time.Duration {
+	var e *connectors.Error
+	if errors.As(r.Err(false), &e) {
+		return e.RetryAfter
 	}
-	return time.Duration(min(n, 86400)) * time.Second
+	return 0
+}
+
+// lane waits until fewer requests are under way than the service serves at a
+// time. Whoever gets one gives it back.
+func (s session) lane(ctx context.Context) (back func(), err error) {
+	select {
+	case s.d.lanes <- struct{}{}:
+		return func() { <-s.d.lanes }, nil
+	case <-ctx.Done():
+		return nil, &connectors.Error{Class: connectors.ErrUnavailable, Detail: "cancelled", Cause: ctx.Err()}
+	}
+}
+
+// exchange sends one request when there is a lane for it.
+func (s session) exchange(ctx context.Context, r remote.Request) (remote.Response, error) {
+	back, err := s.lane(ctx)
+	if err != nil {
+		return remote.Response{}, err
+	}
+	defer back()
+	return remote.Do(ctx, s.hc, r)
 }
 
 // send puts the answers to some of the parts into their places.
@@ -133,7 +155,7 @@ func (s session) send(ctx context.Context, ps []part, chosen []int, out []remote
 	if err != nil {
 		return &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
 	}
-	resp, err := remote.Do(ctx, s.hc, remote.Request{Method: http.MethodPost, URL: s.d.root.String() + "/$batch", Body: body, Repeat: reading,
+	resp, err := s.exchange(ctx, remote.Request{Method: http.MethodPost, URL: s.d.root.String() + "/$batch", Body: body, Repeat: reading,
 		Header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}}})
 	if err != nil {
 		return err
@@ -189,7 +211,7 @@ func (s session) single(ctx context.Context, p part) (remote.Response, error) {
 			return remote.Response{}, &connectors.Error{Class: connectors.ErrInvalid, Detail: "request cannot be written"}
 		}
 	}
-	return remote.Do(ctx, s.hc, r)
+	return s.exchange(ctx, r)
 }
 
 // classify is what an answer means, nil for a success. Of what the service says
@@ -210,8 +232,18 @@ func classify(r remote.Response, wrote bool) error {
 	}
 	_ = json.Unmarshal(r.Body, &body)
 	switch strings.ToLower(body.Error.Code) {
-	case "erroritemnotfound", "errorinvalididmalformed", "resourcenotfound", "errornonexistentmailbox", "mailboxnotenabledforrestapi":
+	case "erroritemnotfound", "errorinvalididmalformed", "erroriditemismissing", "resourcenotfound", "itemnotfound":
 		e.Class = connectors.ErrNotFound
+	case "errorinvaliduser", "errornonexistentmailbox", "mailboxnotenabledforrestapi", "mailboxnotsupportedforrestapi", "errormailboxmoveinprogress", "errormailboxstoreunavailable",
+		"request_resourcenotfound", "resourcenotfoundinmailbox":
+		// Nothing is known of any record in it.
+		e.Class, e.Detail = connectors.ErrForbidden, "there is no mailbox at this address, or none with a licence"
+		if e.Status >= http.StatusInternalServerError || strings.HasPrefix(strings.ToLower(body.Error.Code), "errormailbox") {
+			e.Class, e.Detail = connectors.ErrUnavailable, "the mailbox is being moved or is not open"
+			if wrote {
+				e.Class = connectors.ErrUnknownOutcome
+			}
+		}
 	case "errorirresolvableconflict", "errorchangekeyrequired":
 		e.Class = connectors.ErrPrecondition
 	case "syncstatenotfound", "syncstateinvalid", "resyncrequired", "resync_required":
@@ -220,6 +252,10 @@ func classify(r remote.Response, wrote bool) error {
 		e.Class, e.Detail = connectors.ErrForbidden, "the application has no access to this mailbox"
 	case "errorduplicatetransactionid":
 		e.Class = connectors.ErrExists
+	case "":
+		if e.Class == connectors.ErrNotFound { // of what, nobody said: it may be the whole mailbox, or another server
+			e.Class, e.Detail = connectors.ErrMalformed, "an answer 404 without a reason"
+		}
 	}
 	return e
 }
@@ -240,8 +276,15 @@ func (s session) follow(link string) (string, error) {
 // another mailbox with whatever the credential may see: so only what stands
 // behind the mailbox is kept, and the endpoint's own mailbox put before it.
 func (s session) below(path, query string) (string, error) {
-	for _, collection := range []string{"/contactFolders", "/events", "/calendarView", "/calendar"} {
-		if i := strings.Index(path, collection); i > 0 && i < 512 && !strings.Contains(path, "..") {
+	roots := []string{collection(s.kind)}
+	if s.kind == connectors.KindAppointment {
+		roots = append(roots, "/events", "/calendarView", "/calendar")
+	}
+	if s.kind == connectors.KindMail { // whose attachments are below the mailbox
+		roots = append(roots, "/messages/")
+	}
+	for _, root := range roots {
+		if i := strings.Index(path, root); i > 0 && i < 512 && !strings.Contains(path, "..") {
 			p := s.d.user + path[i:]
 			if query != "" {
 				p += "?" + query
@@ -255,7 +298,7 @@ func (s session) below(path, query string) (string, error) {
 // read sends one GET and decodes its answer.
 func (s session) read(ctx context.Context, path, more string, into any) error {
 	h := http.Header{"Accept": {"application/json"}, "Prefer": {prefer + more}}
-	resp, err := remote.Do(ctx, s.hc, remote.Request{Method: http.MethodGet, URL: s.d.root.String() + path, Header: h, Repeat: true})
+	resp, err := s.exchange(ctx, remote.Request{Method: http.MethodGet, URL: s.d.root.String() + path, Header: h, Repeat: true})
 	if err != nil {
 		return err
 	}

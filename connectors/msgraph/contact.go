@@ -13,16 +13,14 @@ import (
 const faxProperty = "String 0x3A24"
 
 const contactSelect = "id,lastModifiedDateTime,givenName,middleName,surname,title,generation,nickName,companyName,department,jobTitle," +
-	"emailAddresses,businessPhones,mobilePhone,homePhones,businessAddress,birthday,businessHomePage,personalNotes"
+	"emailAddresses,businessPhones,mobilePhone,homePhones,businessAddress,birthday,businessHomePage,personalNotes,categories,parentFolderId"
 
 func contactCapability() connectors.Capability {
 	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: maxBatch, Fields: map[connectors.Field]connectors.Limit{}}
 	for _, f := range connectors.Fields(connectors.KindContact) {
 		c.Fields[f] = connectors.Limit{}
 	}
-	for _, f := range []connectors.Field{connectors.FieldSensitivity, connectors.FieldCategories} { // not mapped
-		delete(c.Fields, f)
-	}
+	delete(c.Fields, connectors.FieldSensitivity) // Graph's contact has none
 	return c
 }
 
@@ -46,6 +44,7 @@ type contact struct {
 	Birthday        string         `json:"birthday"`
 	HomePage        string         `json:"businessHomePage"`
 	Notes           string         `json:"personalNotes"`
+	Categories      []string       `json:"categories"`
 }
 
 type emailAddress struct {
@@ -73,6 +72,7 @@ func readContact(b []byte) (*connectors.Record, error) {
 	}
 	r := connectors.NewRecord(connectors.KindContact)
 	r.ID, r.Rev, r.Modified = v.ID, v.ETag, v.Modified
+	r.SetCategories(categories(v.Categories))
 	set := func(f connectors.Field, s string) { r.SetText(f, s) }
 	set(connectors.FieldPrefix, v.Title)
 	set(connectors.FieldGivenName, v.GivenName)
@@ -171,6 +171,8 @@ func writeContact(r *connectors.Record, fields []connectors.Field, now *item) (m
 			out["businessHomePage"] = v
 		case connectors.FieldNote:
 			out["personalNotes"] = v
+		case connectors.FieldCategories:
+			out["categories"] = written(r.Categories())
 		case connectors.FieldBirthday:
 			b, err := birthday(v)
 			if err != nil {

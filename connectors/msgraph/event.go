@@ -10,15 +10,12 @@ import (
 )
 
 const eventSelect = "id,lastModifiedDateTime,iCalUId,subject,body,location,start,end,isAllDay,originalStartTimeZone,type,recurrence," +
-	"sensitivity,showAs,isCancelled,isOrganizer,organizer,attendees"
+	"sensitivity,showAs,isCancelled,isOrganizer,organizer,attendees,categories,isReminderOn,reminderMinutesBeforeStart,hasAttachments"
 
 func eventCapability() connectors.Capability {
 	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: maxBatch, Fields: map[connectors.Field]connectors.Limit{}}
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
-	}
-	for _, f := range []connectors.Field{connectors.FieldReminder, connectors.FieldCategories} { // not mapped
-		delete(c.Fields, f)
 	}
 	c.Fields[connectors.FieldTime] = connectors.Limit{Required: true}
 	// The mailbox gives identity, organizer and state itself; attendees are not
@@ -29,6 +26,7 @@ func eventCapability() connectors.Capability {
 		c.Fields[f] = connectors.Limit{ReadOnly: true}
 	}
 	c.Fields[connectors.FieldSubject] = connectors.Limit{Runes: 255}
+	c.Attachments = connectors.AttachmentCapability{Read: true, Write: true, Delete: true, Size: maxSmall - 1}
 	return c
 }
 
@@ -54,6 +52,9 @@ type event struct {
 	Organized   bool       `json:"isOrganizer"`
 	Organizer   attendee   `json:"organizer"`
 	Attendees   []attendee `json:"attendees"`
+	Categories  []string   `json:"categories"`
+	Reminds     bool       `json:"isReminderOn"`
+	Before      int        `json:"reminderMinutesBeforeStart"`
 }
 
 type body struct {
@@ -78,7 +79,12 @@ const layout = "2006-01-02T15:04:05"
 func (d dateTime) instant(zones *zone.Book) (time.Time, bool) {
 	l := time.UTC
 	if d.Zone != "" && d.Zone != "UTC" {
-		if l = zones.Location(d.Zone); l == nil {
+		if zones == nil {
+			l = zone.Location(d.Zone)
+		} else {
+			l = zones.Location(d.Zone)
+		}
+		if l == nil {
 			return time.Time{}, false
 		}
 	}
@@ -91,6 +97,33 @@ func sensitivities() []string { return []string{"normal", "private", "confidenti
 func availabilities() []string {
 	return []string{"busy", "free", "tentative", "oof"}
 }
+
+// sensitivity reads one, and takes what it does not know for private.
+func sensitivity(s string) connectors.Sensitivity {
+	for i, x := range sensitivities() {
+		if strings.EqualFold(s, x) {
+			return connectors.Sensitivity(i)
+		}
+	}
+	if s == "" {
+		return connectors.Public
+	}
+	return connectors.Private
+}
+
+// categories are the marks of an item, as many as a record may have.
+func categories(cs []string) []string {
+	var out []string
+	for _, c := range cs {
+		if c = connectors.NormalizeText(connectors.FieldCategories, c); c != "" && len(out) < connectors.MaxCategories {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// written is a list that is never null.
+func written(cs []string) []string { return append([]string{}, cs...) }
 
 // meeting reports whether other people take part in an event.
 func meeting(raw []byte) bool {
@@ -123,13 +156,10 @@ func readEvent(b []byte, zones *zone.Book) (*connectors.Record, error) {
 	} else if home != nil {
 		r.SetText(connectors.FieldZone, zone.Name(home))
 	}
-	for i, s := range sensitivities() {
-		if v.Sensitivity == s {
-			a.Sensitivity = connectors.Sensitivity(i)
-		}
-	}
-	if v.Sensitivity == "personal" {
-		a.Sensitivity = connectors.Private
+	a.Sensitivity = sensitivity(v.Sensitivity)
+	r.SetCategories(categories(v.Categories))
+	if v.Reminds && v.Before >= 0 && v.Before <= connectors.MaxReminder {
+		a.Reminder = connectors.Reminder{Set: true, Minutes: v.Before}
 	}
 	for i, s := range availabilities() {
 		if v.ShowAs == s {
@@ -161,10 +191,10 @@ func (a attendee) party() connectors.Party {
 }
 
 // plain is the text of a body. Bodies are asked for as text; what comes as HTML
-// nevertheless is not shown as if it were text.
+// nevertheless is read as a person sees it.
 func plain(b body) string {
 	if strings.EqualFold(b.Type, "html") {
-		return ""
+		return connectors.HTMLToText(b.Content)
 	}
 	return b.Content
 }
@@ -201,6 +231,16 @@ func writeEvent(r *connectors.Record, fields []connectors.Field, _ *item) (map[s
 				return nil, &connectors.Error{Class: connectors.ErrInvalid, Field: f, Detail: "not known"}
 			}
 			out["showAs"] = availabilities()[a.Availability]
+		case connectors.FieldCategories:
+			out["categories"] = written(r.Categories())
+		case connectors.FieldReminder:
+			if a.Reminder.Minutes < 0 || a.Reminder.Minutes > connectors.MaxReminder {
+				return nil, &connectors.Error{Class: connectors.ErrInvalid, Field: f, Detail: "too long before"}
+			}
+			out["isReminderOn"] = a.Reminder.Set // it is on unless somebody says otherwise
+			if a.Reminder.Set {
+				out["reminderMinutesBeforeStart"] = a.Reminder.Minutes
+			}
 		case connectors.FieldTime:
 			if a.Start.IsZero() || a.End.Before(a.Start) || a.Start.Year() > 4500 {
 				return nil, &connectors.Error{Class: connectors.ErrInvalid, Field: f, Detail: "an end after its start is wanted"}

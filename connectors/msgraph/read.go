@@ -21,15 +21,23 @@ type item struct {
 	ETag         string     `json:"@odata.etag"`
 	Modified     time.Time  `json:"lastModifiedDateTime"`
 	Properties   []property `json:"singleValueExtendedProperties"`
-	raw          []byte
-	Removed      *struct{} `json:"@removed"`
-	SeriesMaster string    `json:"seriesMasterId"`
+	Removed      *struct{}  `json:"@removed"`
+	SeriesMaster string     `json:"seriesMasterId"`
+	HasFiles     bool       `json:"hasAttachments"`
+	Parent       string     `json:"parentFolderId"`
+
+	raw  []byte
+	path string // below the service
+	in   string // id of the container, where that is known
 }
 
 type property struct {
 	ID    string `json:"id"`
 	Value string `json:"value"`
 }
+
+// decode reads JSON of the service.
+func decode(b []byte, into any) error { return json.Unmarshal(b, into) }
 
 // property returns the value of an extended property. The service writes the
 // set's id in its own case.
@@ -54,14 +62,14 @@ func expand(ids ...string) string {
 	return "singleValueExtendedProperties($filter=" + strings.Join(or, " or ") + ")"
 }
 
-func (s session) path(id string) string {
-	return s.d.user + s.s.item + id
-}
-
 // get reads items by id.
 func (s session) get(ctx context.Context, ids []string) ([]connectors.Result, error) {
 	out := make([]connectors.Result, len(ids))
 	items, errs, err := s.items(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	in, err := s.followed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -70,49 +78,137 @@ func (s session) get(ctx context.Context, ids []string) ([]connectors.Result, er
 			out[i].Err = errs[i]
 			continue
 		}
-		r, err := s.s.read(items[i].raw)
+		r, err := s.record(items[i], in)
 		if err == nil && r.ID != ids[i] {
 			err = &connectors.Error{Class: connectors.ErrMalformed, Detail: "another item than asked for"}
 		}
+		out[i] = connectors.Result{Record: r, Err: err}
 		if err != nil {
-			out[i].Err = err
-			continue
+			out[i].Record = nil
 		}
-		r.Key = items[i].property(keyProperty)
-		out[i].Record = r
+	}
+	if err := s.files(ctx, items, out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
+// record makes a record of an item.
+func (s session) record(v item, in found) (*connectors.Record, error) {
+	switch s.kind {
+	case connectors.KindMail:
+		return readMail(v.raw, s.d.owner(), in)
+	case connectors.KindTask:
+		r, err := readTask(v.raw)
+		return filed(r, in.named(v.in)), err
+	case connectors.KindContact:
+		r, err := readContact(v.raw)
+		if err != nil {
+			return nil, err
+		}
+		r.Key = v.property(keyProperty)
+		return filed(r, in.named(v.Parent)), nil
+	}
+	r, err := readEvent(v.raw, s.d.zones)
+	if err != nil {
+		return nil, err
+	}
+	r.Key = v.property(keyProperty)
+	return r, nil
+}
+
+// filed notes the folder that a record lies in.
+func filed(r *connectors.Record, folder string) *connectors.Record {
+	if r != nil && folder != "" {
+		r.Marks = &connectors.Marks{Folder: folder, Categories: r.Categories()}
+	}
+	return r
+}
+
 // items reads items by id, each with its own error.
 func (s session) items(ctx context.Context, ids []string) ([]item, []error, error) {
+	return s.itemsWith(ctx, ids, s.s.fields)
+}
+
+// itemsWith reads some properties of items. What is not in the container where
+// new items are made is looked for in the others.
+func (s session) itemsWith(ctx context.Context, ids []string, fields string) ([]item, []error, error) {
 	items, errs := make([]item, len(ids)), make([]error, len(ids))
-	var ps []part
-	var at []int
-	q := query("$select", s.s.fields, "$expand", expand(keyProperty, faxProperty))
+	if len(ids) == 0 {
+		return items, errs, nil
+	}
+	in, err := s.followed(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var places []folder // where an item's own path differs
+	for _, f := range in.all {
+		if len(places) == 0 || places[0].item != f.item {
+			places = append(places, f)
+		}
+	}
+	var open []int
 	for i, id := range ids {
 		if !isID(id) {
 			errs[i] = &connectors.Error{Class: connectors.ErrNotFound, ID: id}
 			continue
 		}
-		ps, at = append(ps, part{method: http.MethodGet, path: s.path(id) + q}), append(at, i)
+		open = append(open, i)
+	}
+	for _, some := range [][]folder{places[:1], places[1:]} {
+		if len(some) == 0 || len(open) == 0 {
+			break
+		}
+		if open, err = s.look(ctx, ids, fields, some, open, items, errs); err != nil {
+			return nil, nil, err
+		}
+	}
+	return items, errs, nil
+}
+
+// look reads items wherever they lie, and returns those that lie nowhere there.
+func (s session) look(ctx context.Context, ids []string, fields string, places []folder, open []int, items []item, errs []error) ([]int, error) {
+	q := query("$expand", s.s.expand)
+	if fields != "" {
+		q = query("$select", fields, "$expand", s.s.expand)
+	}
+	var ps []part
+	for _, i := range open {
+		for _, f := range places {
+			ps = append(ps, part{method: http.MethodGet, path: s.d.user + f.item + ids[i] + q})
+		}
 	}
 	rs, err := s.do(ctx, ps)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for n, r := range rs {
-		i := at[n]
-		if errs[i] = named(classify(r, false), ids[i]); errs[i] != nil {
-			continue
+	var left []int
+	for n, i := range open {
+		var worst error
+		there := false
+		for m, f := range places {
+			r := rs[n*len(places)+m]
+			if err := named(classify(r, false), ids[i]); err != nil {
+				if worst == nil || errors.Is(worst, connectors.ErrNotFound) {
+					worst = err
+				}
+				continue
+			}
+			var v item
+			if err := decode(r.Body, &v); err != nil || v.ID == "" || v.ETag == "" {
+				worst = &connectors.Error{Class: connectors.ErrMalformed, ID: ids[i], Detail: "not an item"}
+				continue
+			}
+			v.raw, v.path, v.in = r.Body, s.d.user+f.item+ids[i], f.id
+			items[i], there = v, true
 		}
-		if err := json.Unmarshal(r.Body, &items[i]); err != nil || items[i].ID == "" || items[i].ETag == "" {
-			errs[i] = &connectors.Error{Class: connectors.ErrMalformed, ID: ids[i], Detail: "not an item"}
-			continue
+		if errs[i] = worst; there {
+			errs[i] = nil
+		} else if errors.Is(worst, connectors.ErrNotFound) {
+			left = append(left, i)
 		}
-		items[i].raw = r.Body
 	}
-	return items, errs, nil
+	return left, nil
 }
 
 // named adds an id to an error.
@@ -126,12 +222,124 @@ func named(err error, id string) error {
 	return err
 }
 
+// page is one page of a listing or of changes.
+type page struct {
+	Value []json.RawMessage `json:"value"`
+	Next  string            `json:"@odata.nextLink"`
+	Delta string            `json:"@odata.deltaLink"`
+}
+
+// items reads what is on a page.
+func (p page) items() ([]item, error) {
+	if p.Value == nil {
+		return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a listing"}
+	}
+	out := make([]item, len(p.Value))
+	for i, b := range p.Value {
+		if err := decode(b, &out[i]); err != nil || out[i].ID == "" {
+			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a listing of items"}
+		}
+		out[i].raw = b
+	}
+	return out, nil
+}
+
+// place is how far a listing of several containers is.
+type listing struct {
+	In   string `json:"f"` // id of the container
+	Link string `json:"l"` // below the mailbox, "" at its beginning
+}
+
+// ids lists the ids that exist, one container after the other.
+func (s session) ids(ctx context.Context, after string, limit int) (connectors.IDs, error) {
+	bad := &connectors.Error{Class: connectors.ErrInvalid, Detail: "not a place in this listing"}
+	in, err := s.followed(ctx)
+	if err != nil {
+		return connectors.IDs{}, err
+	}
+	n, path := 0, ""
+	if after != "" {
+		var at listing
+		if decode([]byte(after), &at) != nil {
+			return connectors.IDs{}, bad
+		}
+		for n < len(in.followed) && in.followed[n].id != at.In {
+			n++
+		}
+		if n == len(in.followed) {
+			return connectors.IDs{}, bad
+		}
+		if at.Link != "" {
+			p, q, _ := strings.Cut(at.Link, "?")
+			if path, err = s.below(s.d.user+p, q); err != nil {
+				return connectors.IDs{}, bad
+			}
+		}
+	}
+	if path == "" {
+		path = s.d.user + in.followed[n].list
+		if s.kind == connectors.KindTask {
+			path += query("$top", fmt.Sprint(min(limit, 100)))
+		} else {
+			path += query("$select", "id", "$top", fmt.Sprint(min(limit, 500)))
+		}
+	}
+	var p page
+	if err := s.read(ctx, path, "", &p); err != nil {
+		return connectors.IDs{}, err
+	}
+	items, err := p.items()
+	if err != nil {
+		return connectors.IDs{}, err
+	}
+	out := connectors.IDs{}
+	for _, v := range items {
+		out.IDs = append(out.IDs, v.ID)
+	}
+	next := listing{}
+	switch {
+	case p.Next != "":
+		link, err := s.follow(p.Next)
+		if err != nil {
+			return connectors.IDs{}, err
+		}
+		next = listing{in.followed[n].id, strings.TrimPrefix(link, s.d.user)}
+	case n+1 < len(in.followed):
+		next.In = in.followed[n+1].id
+	default:
+		return out, nil
+	}
+	b, err := json.Marshal(next)
+	out.Next = string(b)
+	return out, err
+}
+
 // find looks for items by their keys.
 func (s session) find(ctx context.Context, keys []string) (map[string][]connectors.Change, error) {
-	ps := make([]part, len(keys))
-	for i, k := range keys {
-		filter := fmt.Sprintf("singleValueExtendedProperties/Any(ep: ep/id eq '%s' and ep/value eq '%s')", keyProperty, strings.ReplaceAll(k, "'", "''"))
-		ps[i] = part{method: http.MethodGet, path: s.d.user + s.s.list + query("$filter", filter, "$select", "id,lastModifiedDateTime", "$expand", expand(keyProperty), "$top", "50")}
+	in, err := s.followed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.kind == connectors.KindTask {
+		return s.findTasks(ctx, keys, in)
+	}
+	lists := []string{"/messages"} // all of a mailbox
+	if s.kind != connectors.KindMail {
+		lists = nil
+		for _, f := range in.followed {
+			lists = append(lists, f.list)
+		}
+	}
+	var ps []part
+	for _, k := range keys {
+		q := query("$filter", fmt.Sprintf("singleValueExtendedProperties/Any(ep: ep/id eq '%s' and ep/value eq '%s')", keyProperty, quoted(k)),
+			"$select", "id,lastModifiedDateTime", "$expand", expand(keyProperty), "$top", "50")
+		if s.kind == connectors.KindMail {
+			q = query("$filter", "internetMessageId eq '<"+quoted(k)+">'", "$select", "id,lastModifiedDateTime,internetMessageId", "$top", "50")
+		}
+		for _, l := range lists {
+			ps = append(ps, part{method: http.MethodGet, path: s.d.user + l + q})
+		}
 	}
 	rs, err := s.do(ctx, ps)
 	if err != nil {
@@ -143,145 +351,78 @@ func (s session) find(ctx context.Context, keys []string) (map[string][]connecto
 			return nil, err
 		}
 		var p page
-		if err := json.Unmarshal(r.Body, &p); err != nil || p.Value == nil {
+		if err := decode(r.Body, &p); err != nil {
 			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a listing"}
 		}
-		for _, v := range p.Value {
-			// A filter that was not understood would return everything.
-			if v.property(keyProperty) == keys[i] {
-				out[keys[i]] = append(out[keys[i]], v.change())
-			}
-		}
-	}
-	return out, nil
-}
-
-// page is one page of a listing or of changes.
-type page struct {
-	Value []item `json:"value"`
-	Next  string `json:"@odata.nextLink"`
-	Delta string `json:"@odata.deltaLink"`
-}
-
-// ids lists the ids that exist.
-func (s session) ids(ctx context.Context, after string, limit int) (connectors.IDs, error) {
-	path := s.d.user + s.s.list + query("$select", "id", "$top", fmt.Sprint(min(limit, 500)))
-	if after != "" {
-		p, q, _ := strings.Cut(after, "?")
-		var err error
-		if path, err = s.below(s.d.user+p, q); err != nil {
-			return connectors.IDs{}, &connectors.Error{Class: connectors.ErrInvalid, Detail: "not a place in this listing"}
-		}
-	}
-	var p page
-	if err := s.read(ctx, path, "", &p); err != nil {
-		return connectors.IDs{}, err
-	}
-	if p.Value == nil {
-		return connectors.IDs{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a listing"}
-	}
-	var out connectors.IDs
-	for _, v := range p.Value {
-		out.IDs = append(out.IDs, v.ID)
-	}
-	if p.Next != "" {
-		next, err := s.follow(p.Next)
+		items, err := p.items()
 		if err != nil {
-			return connectors.IDs{}, err
+			return nil, err
 		}
-		out.Next = strings.TrimPrefix(next, s.d.user)
-	}
-	return out, nil
-}
-
-// cursor is where a reading of changes goes on.
-type cursor struct {
-	Link  string    `json:"l"`           // below the mailbox
-	From  time.Time `json:"f,omitzero"`  // the range of a calendar
-	To    time.Time `json:"t,omitzero"`  // its end
-	Since time.Time `json:"at,omitzero"` // when the range was chosen
-}
-
-// changes reads what is new.
-func (s session) changes(ctx context.Context, at string, limit int) (connectors.Page, error) {
-	var c cursor
-	if at != "" {
-		if err := json.Unmarshal([]byte(at), &c); err != nil || c.Link == "" {
-			return connectors.Page{}, &connectors.Error{Class: connectors.ErrCursorExpired, Detail: "not a cursor of this connector"}
-		}
-	}
-	now := s.d.now().UTC().Truncate(time.Second)
-	if s.kind == connectors.KindAppointment && (c.Link == "" || !now.Before(c.Since.AddDate(0, 0, 1))) {
-		// The range stands still; it is moved by a new beginning, which reports
-		// everything in it and nothing that is not.
-		day := now.Truncate(24 * time.Hour)
-		c = cursor{From: day.AddDate(0, 0, -s.d.past), To: day.AddDate(0, 0, s.d.ahead), Since: now}
-		c.Link = "/calendarView/delta" + query("startDateTime", c.From.Format(time.RFC3339), "endDateTime", c.To.Format(time.RFC3339))
-	} else if c.Link == "" {
-		c.Link = s.s.list + "/delta" + query("$select", "id")
-	}
-	path, q, _ := strings.Cut(c.Link, "?")
-	path, err := s.below(s.d.user+path, q)
-	if err != nil {
-		return connectors.Page{}, &connectors.Error{Class: connectors.ErrCursorExpired, Detail: "not a cursor of this connector"}
-	}
-	var p page
-	if err := s.read(ctx, path, fmt.Sprintf(", odata.maxpagesize=%d", min(limit, 200)), &p); err != nil {
-		return connectors.Page{}, err
-	}
-	if p.Value == nil || (p.Next == "") == (p.Delta == "") {
-		return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a page of changes"}
-	}
-	out := connectors.Page{More: p.Next != ""}
-	if out.Changes, err = s.sort(ctx, p.Value); err != nil {
-		return connectors.Page{}, err
-	}
-	next, err := s.follow(p.Next + p.Delta)
-	if err != nil {
-		return connectors.Page{}, err
-	}
-	c.Link = strings.TrimPrefix(next, s.d.user)
-	b, err := json.Marshal(c)
-	if err != nil {
-		return connectors.Page{}, &connectors.Error{Class: connectors.ErrMalformed, Detail: "cursor"}
-	}
-	out.Cursor = string(b)
-	return out, nil
-}
-
-// sort turns the items of a page into changes: occurrences into their series,
-// and what is called removed into what it is.
-func (s session) sort(ctx context.Context, items []item) ([]connectors.Change, error) {
-	var out []connectors.Change
-	var asked []string
-	masters := map[string]bool{}
-	for _, v := range items {
-		switch {
-		case v.ID == "":
-			return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "item without id"}
-		case v.Removed != nil:
-			asked = append(asked, v.ID)
-		case v.SeriesMaster != "":
-			if !masters[v.SeriesMaster] {
-				masters[v.SeriesMaster] = true
-				asked = append(asked, v.SeriesMaster)
+		k := keys[i/len(lists)]
+		for _, v := range items {
+			// A filter that was not understood would return everything; one that
+			// was does not mind the case.
+			has := v.property(keyProperty)
+			if s.kind == connectors.KindMail {
+				var m message
+				if decode(v.raw, &m) != nil {
+					continue
+				}
+				has = messageID(m.MessageID)
 			}
-		default:
-			out = append(out, v.change())
+			if has == k {
+				out[k] = append(out[k], v.change())
+			}
 		}
 	}
-	found, errs, err := s.items(ctx, asked)
-	if err != nil {
-		return nil, err
+	return out, nil
+}
+
+func quoted(s string) string { return strings.ReplaceAll(s, "'", "''") }
+
+// maxKeyed is how many tasks with a key are looked at for one.
+const maxKeyed = 10000
+
+// findTasks reads all tasks that carry a key of ours: a filter can name the
+// extension and not what it says.
+func (s session) findTasks(ctx context.Context, keys []string, in found) (map[string][]connectors.Change, error) {
+	wanted := map[string]bool{}
+	for _, k := range keys {
+		wanted[k] = true
 	}
-	for i, id := range asked {
-		switch {
-		case errs[i] == nil:
-			out = append(out, found[i].change()) // out of the range, or moved: not deleted
-		case !errors.Is(errs[i], connectors.ErrNotFound):
-			return nil, errs[i]
-		case !masters[id]:
-			out = append(out, connectors.Change{ID: id, Gone: true})
+	out := map[string][]connectors.Change{}
+	seen := 0
+	for _, f := range in.followed {
+		path := s.d.user + f.list + query("$filter", "Extensions/any(f:f/id eq '"+keyID+"')", "$expand", s.s.expand, "$top", "100")
+		for path != "" {
+			var p page
+			if err := s.read(ctx, path, "", &p); err != nil {
+				return nil, err
+			}
+			items, err := p.items()
+			if err != nil {
+				return nil, err
+			}
+			for _, v := range items {
+				var t task
+				if err := decode(v.raw, &t); err != nil {
+					return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "not a task"}
+				}
+				if k := key(t.Extensions); wanted[k] {
+					out[k] = append(out[k], v.change())
+				}
+			}
+			if seen += len(items); seen > maxKeyed {
+				return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "more tasks with a key than are looked at"}
+			}
+			if p.Next == "" {
+				break
+			}
+			next, err := s.follow(p.Next)
+			if err != nil || next == path {
+				return nil, &connectors.Error{Class: connectors.ErrMalformed, Detail: "a listing without end"}
+			}
+			path = next
 		}
 	}
 	return out, nil

@@ -12,7 +12,14 @@ import (
 
 // create makes items that carry their keys.
 func (s session) create(ctx context.Context, ds []connectors.Draft) ([]connectors.Written, error) {
+	if s.s.write == nil {
+		return nil, &connectors.Error{Class: connectors.ErrUnsupported, Detail: "mails are only read"}
+	}
 	out := make([]connectors.Written, len(ds))
+	in, err := s.followed(ctx)
+	if err != nil {
+		return nil, remote.Unsent(err)
+	}
 	var ps []part
 	var at []int
 	for i, d := range ds {
@@ -25,12 +32,16 @@ func (s session) create(ctx context.Context, ds []connectors.Draft) ([]connector
 			out[i].Err = err
 			continue
 		}
-		properties, _ := body[extended].([]map[string]any)
-		body[extended] = append(properties, map[string]any{"id": keyProperty, "value": d.Key})
+		if s.kind == connectors.KindTask {
+			body["extensions"] = []extension{{Type: openType, Name: keyExtension, Key: d.Key}}
+		} else {
+			properties, _ := body[extended].([]map[string]any)
+			body[extended] = append(properties, map[string]any{"id": keyProperty, "value": d.Key})
+		}
 		if s.kind == connectors.KindAppointment {
 			body["transactionId"] = d.Key
 		}
-		ps, at = append(ps, part{method: http.MethodPost, path: s.d.user + s.s.list, body: body}), append(at, i)
+		ps, at = append(ps, part{method: http.MethodPost, path: s.d.user + in.followed[0].list, body: body}), append(at, i)
 	}
 	return s.finish(ctx, ps, at, out)
 }
@@ -39,6 +50,9 @@ const extended = "singleValueExtendedProperties"
 
 // update changes fields of items as they were last seen.
 func (s session) update(ctx context.Context, es []connectors.Edit) ([]connectors.Written, error) {
+	if s.s.write == nil {
+		return nil, &connectors.Error{Class: connectors.ErrUnsupported, Detail: "mails are only read"}
+	}
 	out := make([]connectors.Written, len(es))
 	ids := make([]string, len(es))
 	for i, e := range es {
@@ -71,7 +85,7 @@ func (s session) update(ctx context.Context, es []connectors.Edit) ([]connectors
 			out[i] = connectors.Written{ID: e.ID, Rev: e.Rev, Modified: now[i].Modified}
 			continue
 		}
-		ps, at = append(ps, part{method: http.MethodPatch, path: s.path(e.ID), match: e.Rev, body: body}), append(at, i)
+		ps, at = append(ps, part{method: http.MethodPatch, path: now[i].path, match: e.Rev, body: body}), append(at, i)
 	}
 	return s.finish(ctx, ps, at, out)
 }
@@ -90,6 +104,9 @@ func (s session) writable(e connectors.Edit) error {
 
 // remove deletes items as they were last seen, and no meeting.
 func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connectors.Written, error) {
+	if s.s.write == nil {
+		return nil, &connectors.Error{Class: connectors.ErrUnsupported, Detail: "mails are only read"}
+	}
 	out := make([]connectors.Written, len(ts))
 	ids := make([]string, len(ts))
 	for i, t := range ts {
@@ -117,7 +134,7 @@ func (s session) remove(ctx context.Context, ts []connectors.Target) ([]connecto
 				Detail: "deleting a meeting sends cancellations: its organizer has to do it"}
 			continue
 		}
-		ps, at = append(ps, part{method: http.MethodDelete, path: s.path(t.ID), match: t.Rev}), append(at, i)
+		ps, at = append(ps, part{method: http.MethodDelete, path: now[i].path, match: t.Rev}), append(at, i)
 	}
 	return s.finish(ctx, ps, at, out)
 }

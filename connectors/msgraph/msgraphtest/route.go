@@ -13,6 +13,17 @@ import (
 	"time"
 )
 
+// place is what a path names.
+type place struct {
+	box    *mailbox
+	kind   string  // of items
+	folder *folder // nil: wherever the item lies
+	id     string  // of an item; "" for the collection
+	delta  bool
+	ranged bool // a calendar view
+	rest   []string
+}
+
 // route finds what a path names below /v1.0/me or /v1.0/users/ADDRESS.
 func (s *Server) route(r *http.Request) (any, error) {
 	path, ok := strings.CutPrefix(r.URL.EscapedPath(), "/v1.0/")
@@ -27,63 +38,174 @@ func (s *Server) route(r *http.Request) (any, error) {
 		}
 		parts = append(parts, d)
 	}
+	if parts[0] == "subscriptions" {
+		return s.subscriptions(r, parts[1:])
+	}
 	var box *mailbox
 	prefix := ""
 	switch {
 	case parts[0] == "me" && len(s.o.Mailboxes) > 0:
 		box, prefix, parts = s.boxes[strings.ToLower(s.o.Mailboxes[0])], "me", parts[1:]
 	case parts[0] == "users" && len(parts) > 2:
+		if slices.ContainsFunc(s.o.Denied, func(a string) bool { return strings.EqualFold(a, parts[1]) }) {
+			return nil, &problem{status: http.StatusForbidden, code: "ErrorAccessDenied"}
+		}
 		box, prefix, parts = s.boxes[strings.ToLower(parts[1])], "users/"+url.PathEscape(parts[1]), parts[2:]
 	}
 	if box == nil {
 		return nil, &problem{status: http.StatusNotFound, code: "ErrorInvalidUser"}
 	}
-	base := "https://" + r.Host + "/v1.0/" + prefix + "/"
-	q := request{r, base + strings.Join(parts, "/"), r.URL.Query()}
-	if len(parts) >= 3 && parts[0] == "contactFolders" && parts[2] == "contacts" {
-		if parts[1] != "contacts" {
-			return nil, notFound()
-		}
-		parts = parts[2:]
+	q := request{r, "https://" + r.Host + "/v1.0/" + prefix + "/" + strings.Join(parts, "/"), r.URL.Query()}
+	if kind, ok := containers()[strings.Join(parts, "/")]; ok && r.Method == http.MethodGet {
+		return s.listFolders(q, box, kind)
 	}
-	switch {
-	case len(parts) == 1 && (parts[0] == "contacts" || parts[0] == "events"):
-		switch r.Method {
-		case http.MethodGet:
-			return s.list(q, box.of(parts[0]))
-		case http.MethodPost:
-			return s.create(q, box, parts[0])
+	if kind, ok := containers()[strings.Join(parts[:max(len(parts)-1, 0)], "/")]; ok && r.Method == http.MethodGet {
+		f := box.folder(kind, parts[len(parts)-1])
+		if f == nil {
+			return nil, &problem{status: http.StatusNotFound, code: "ErrorFolderNotFound"}
 		}
-	case len(parts) == 2 && parts[0] == "contacts" && parts[1] == "delta" && r.Method == http.MethodGet:
-		return s.delta(q, &box.contacts, false)
-	case len(parts) == 2 && parts[0] == "calendarView" && parts[1] == "delta" && r.Method == http.MethodGet:
-		return s.delta(q, &box.events, true)
-	case len(parts) == 2 && (parts[0] == "contacts" || parts[0] == "events"):
-		e := box.of(parts[0]).entries[parts[1]]
-		if e == nil || e.gone {
-			return nil, notFound()
-		}
-		switch r.Method {
-		case http.MethodGet:
-			sel, exp, err := q.shape()
-			if err != nil {
-				return nil, err
+		return f.show(), nil
+	}
+	if len(parts) == 1 && parts[0] == "messages" && r.Method == http.MethodGet { // of all folders
+		all := &folder{collection: collection{entries: map[string]*entry{}}, kind: "messages"}
+		for _, f := range box.folders {
+			for _, e := range f.visible() {
+				if f.kind == "messages" {
+					all.entries[e.id], all.order = e, append(all.order, e.id)
+				}
 			}
-			return e.show(sel, exp), nil
-		case http.MethodPatch:
-			return s.patch(q, box, parts[0], e)
-		case http.MethodDelete:
-			return nil, s.remove(q, box, parts[0], e)
 		}
+		return s.list(q, all)
 	}
-	return nil, bad("BadRequest")
+	at, err := box.place(parts)
+	if err != nil {
+		return nil, err
+	}
+	return s.serve(q, at)
 }
 
-func (m *mailbox) of(name string) *collection {
-	if name == "contacts" {
-		return &m.contacts
+// containers are the paths that list folders, each with the sort of items in
+// them.
+func containers() map[string]string {
+	return map[string]string{"contactFolders": "contacts", "calendars": "events", "todo/lists": "tasks", "mailFolders": "messages"}
+}
+
+func (f *folder) show() object {
+	o := object{"id": f.id}
+	switch f.kind {
+	case "events":
+		o["name"], o["isDefaultCalendar"] = f.name, f.known != ""
+	case "tasks":
+		o["displayName"], o["wellknownListName"] = f.name, "none"
+		if f.known != "" {
+			o["wellknownListName"] = f.known
+		}
+	default:
+		o["displayName"] = f.name
 	}
-	return &m.events
+	return o
+}
+
+func (s *Server) listFolders(q request, box *mailbox, kind string) (any, error) {
+	if _, _, err := q.shape(); err != nil {
+		return nil, err
+	}
+	var rows []object
+	for _, f := range box.folders {
+		if f.kind == kind && !(kind == "contacts" && f.known != "") { // the default folder is not among its own
+			rows = append(rows, f.show())
+		}
+	}
+	return s.paged(q, rows)
+}
+
+// place reads a path below a mailbox.
+func (m *mailbox) place(parts []string) (place, error) {
+	at := place{box: m}
+	in := func(kind string, id string) error {
+		if at.folder = m.folder(kind, id); at.folder == nil {
+			return &problem{status: http.StatusNotFound, code: "ErrorFolderNotFound"}
+		}
+		return nil
+	}
+	var err error
+	switch {
+	case len(parts) >= 3 && parts[0] == "contactFolders" && parts[2] == "contacts",
+		len(parts) >= 3 && parts[0] == "mailFolders" && parts[2] == "messages",
+		len(parts) >= 3 && parts[0] == "calendars" && (parts[2] == "events" || parts[2] == "calendarView"):
+		at.kind = map[string]string{"contactFolders": "contacts", "mailFolders": "messages", "calendars": "events"}[parts[0]]
+		at.ranged = parts[2] == "calendarView"
+		err, parts = in(at.kind, parts[1]), parts[3:]
+	case len(parts) >= 4 && parts[0] == "todo" && parts[1] == "lists" && parts[3] == "tasks":
+		at.kind = "tasks"
+		err, parts = in(at.kind, parts[2]), parts[4:]
+	case len(parts) >= 1 && (parts[0] == "contacts" || parts[0] == "events" || parts[0] == "messages" && len(parts) > 1):
+		at.kind = parts[0]
+		if len(parts) == 1 || parts[1] == "delta" {
+			at.folder = m.standard(at.kind)
+		}
+		parts = parts[1:]
+	case len(parts) == 2 && parts[0] == "calendarView":
+		at.kind, at.ranged, at.folder, parts = "events", true, m.standard("events"), parts[1:]
+	default:
+		return at, bad("BadRequest")
+	}
+	if err != nil {
+		return at, err
+	}
+	switch {
+	case len(parts) == 1 && parts[0] == "delta":
+		at.delta = true
+	case at.ranged:
+		return at, bad("BadRequest")
+	case len(parts) > 0:
+		at.id, at.rest = parts[0], parts[1:]
+	}
+	return at, nil
+}
+
+// serve answers a request for what its path names.
+func (s *Server) serve(q request, at place) (any, error) {
+	if at.delta {
+		if q.Method != http.MethodGet || at.kind == "events" && !at.ranged {
+			return nil, bad("BadRequest")
+		}
+		return s.delta(q, at.folder, at.ranged)
+	}
+	if at.id == "" {
+		switch {
+		case q.Method == http.MethodGet:
+			return s.list(q, at.folder)
+		case q.Method == http.MethodPost && at.kind != "messages":
+			return s.create(q, at.box, at.folder)
+		}
+		return nil, bad("BadRequest")
+	}
+	f, e := at.box.item(at.kind, at.id)
+	if e == nil || at.folder != nil && f != at.folder {
+		return nil, notFound()
+	}
+	if len(at.rest) > 0 {
+		return s.attachments(q, at.box, f, e, at.rest)
+	}
+	switch {
+	case q.Method == http.MethodGet:
+		sel, exp, err := q.shape()
+		if err != nil {
+			return nil, err
+		}
+		if err := known(f.kind, sel); err != nil {
+			return nil, err
+		}
+		return e.show(f, sel, exp), nil
+	case at.kind == "messages": // nobody here writes mail
+		return nil, bad("BadRequest")
+	case q.Method == http.MethodPatch:
+		return s.patch(q, at.box, f, e)
+	case q.Method == http.MethodDelete:
+		return nil, s.remove(q, at.box, f, e)
+	}
+	return nil, bad("BadRequest")
 }
 
 // request is one request and where it goes.
@@ -95,30 +217,38 @@ type request struct {
 
 var (
 	expandProperty = regexp.MustCompile(`id eq '([^']+)'`)
+	expandOpen     = regexp.MustCompile(`^extensions\(\$filter=id eq '([^']+)'\)$`)
+	filterOpen     = regexp.MustCompile(`^Extensions/any\(f:f/id eq '([^']+)'\)$`)
+	filterMail     = regexp.MustCompile(`^internetMessageId eq '((?:[^']|'')*)'$`)
 	filterProperty = regexp.MustCompile(`^singleValueExtendedProperties/Any\(ep: ep/id eq '([^']+)' and ep/value eq '((?:[^']|'')*)'\)$`)
 	dateOnly       = "2006-01-02T15:04:05"
 )
 
 // shape reads $select and $expand.
-func (q request) shape() (sel, expand []string, err error) {
+func (q request) shape() (sel []string, exp expansion, err error) {
 	for k := range q.query {
 		if !slices.Contains([]string{"$select", "$expand", "$top", "$skip", "$filter", "startDateTime", "endDateTime", "$deltatoken", "$skiptoken"}, k) {
-			return nil, nil, bad("BadRequest")
+			return nil, exp, bad("BadRequest")
 		}
 	}
 	if v := q.query.Get("$select"); v != "" {
 		sel = strings.Split(v, ",")
 	}
-	if v := q.query.Get("$expand"); v != "" {
-		inner, ok := strings.CutPrefix(v, "singleValueExtendedProperties($filter=")
-		if !ok || !strings.HasSuffix(inner, ")") {
-			return nil, nil, bad("BadRequest")
-		}
-		for _, m := range expandProperty.FindAllStringSubmatch(inner, -1) {
-			expand = append(expand, m[1])
-		}
+	v := q.query.Get("$expand")
+	if v == "" {
+		return sel, exp, nil
 	}
-	return sel, expand, nil
+	if m := expandOpen.FindStringSubmatch(v); m != nil {
+		return sel, expansion{open: []string{strings.TrimPrefix(m[1], openType)}}, nil
+	}
+	inner, ok := strings.CutPrefix(v, "singleValueExtendedProperties($filter=")
+	if !ok || !strings.HasSuffix(inner, ")") {
+		return nil, exp, bad("BadRequest")
+	}
+	for _, m := range expandProperty.FindAllStringSubmatch(inner, -1) {
+		exp.properties = append(exp.properties, m[1])
+	}
+	return sel, exp, nil
 }
 
 // size is how many items the client wants on a page, and gets at most.
@@ -134,32 +264,58 @@ func (q request) size(most int) int {
 	return n
 }
 
-func (s *Server) list(q request, c *collection) (any, error) {
+func (s *Server) list(q request, f *folder) (any, error) {
 	sel, exp, err := q.shape()
 	if err != nil {
 		return nil, err
 	}
-	rows := c.visible()
-	if f := q.query.Get("$filter"); f != "" {
-		m := filterProperty.FindStringSubmatch(f)
-		if m == nil {
-			return nil, bad("BadRequest")
-		}
-		id, want := strings.ToLower(m[1]), strings.ReplaceAll(m[2], "''", "'")
-		rows = slices.DeleteFunc(rows, func(e *entry) bool { v, ok := e.key[id]; return !ok || v != want })
+	if err := known(f.kind, sel); err != nil {
+		return nil, err
 	}
+	items := f.visible()
+	if v := q.query.Get("$filter"); v != "" {
+		keep, err := filter(f.kind, v)
+		if err != nil {
+			return nil, err
+		}
+		items = slices.DeleteFunc(items, func(e *entry) bool { return !keep(e) })
+	}
+	rows := make([]object, 0, len(items))
+	for _, e := range items {
+		rows = append(rows, e.show(f, sel, exp))
+	}
+	return s.paged(q, rows)
+}
+
+// filter reads the conditions that the service knows here. Values of extended
+// properties are compared without case.
+func filter(kind, v string) (func(*entry) bool, error) {
+	if m := filterProperty.FindStringSubmatch(v); m != nil && kind != "tasks" {
+		id, want := strings.ToLower(m[1]), strings.ReplaceAll(m[2], "''", "'")
+		return func(e *entry) bool { v, ok := e.key[id]; return ok && strings.EqualFold(v, want) }, nil
+	}
+	if m := filterOpen.FindStringSubmatch(v); m != nil && kind == "tasks" {
+		return func(e *entry) bool { _, ok := e.open[strings.TrimPrefix(m[1], openType)]; return ok }, nil
+	}
+	if m := filterMail.FindStringSubmatch(v); m != nil && kind == "messages" {
+		want := strings.ReplaceAll(m[1], "''", "'")
+		return func(e *entry) bool { return text(e.props["internetMessageId"]) == want }, nil
+	}
+	return nil, bad("BadRequest")
+}
+
+// paged cuts a page out of a listing.
+func (s *Server) paged(q request, rows []object) (any, error) {
 	skip := 0
 	if v := q.query.Get("$skip"); v != "" {
+		var err error
 		if skip, err = strconv.Atoi(v); err != nil || skip < 0 {
 			return nil, bad("BadRequest")
 		}
 	}
 	n := q.size(s.o.PageSize)
-	out := object{"value": []object{}}
 	from, to := min(skip, len(rows)), min(skip+n, len(rows))
-	for _, e := range rows[from:to] {
-		out["value"] = append(out["value"].([]object), e.show(sel, exp))
-	}
+	out := object{"value": append([]object{}, rows[from:to]...)}
 	if to < len(rows) {
 		next := q.query
 		next.Set("$skip", strconv.Itoa(to))
@@ -179,11 +335,13 @@ type history struct {
 	Until    string   `json:"until,omitempty"`
 	Select   []string `json:"sel,omitempty"`
 	PageSize int      `json:"n,omitempty"`
+
+	Properties []string `json:"ext,omitempty"`
 }
 
 // delta answers with what changed. In a calendar it covers a range of dates, and
 // reports what is outside as removed whatever happened to it.
-func (s *Server) delta(q request, c *collection, ranged bool) (any, error) {
+func (s *Server) delta(q request, c *folder, ranged bool) (any, error) {
 	var h history
 	token := q.query.Get("$deltatoken") + q.query.Get("$skiptoken")
 	switch {
@@ -206,11 +364,14 @@ func (s *Server) delta(q request, c *collection, ranged bool) (any, error) {
 			return nil, bad("ErrorInvalidParameter")
 		}
 	default:
-		sel, _, err := q.shape()
+		sel, exp, err := q.shape()
 		if err != nil {
 			return nil, err
 		}
-		h.Select = sel
+		if err := known(c.kind, sel); err != nil {
+			return nil, err
+		}
+		h.Select, h.Properties = sel, exp.properties
 	}
 	if h.To == 0 {
 		h.Epoch, h.To, h.At = s.epoch, s.serial, h.Since
@@ -245,8 +406,10 @@ func (s *Server) delta(q request, c *collection, ranged bool) (any, error) {
 		case e.gone || !inside(e):
 			value = append(value, object{"id": e.id, "@removed": object{"reason": "deleted"}})
 		default:
-			o := e.show(h.Select, nil)
-			delete(o, "singleValueExtendedProperties")
+			o := e.show(c, h.Select, expansion{properties: h.Properties})
+			if !s.o.HeadersInDelta {
+				delete(o, "internetMessageHeaders")
+			}
 			value = append(value, o)
 		}
 	}
@@ -258,7 +421,7 @@ func (s *Server) delta(q request, c *collection, ranged bool) (any, error) {
 	if len(rows) > h.PageSize {
 		out["@odata.nextLink"] = link("$skiptoken", h)
 	} else {
-		out["@odata.deltaLink"] = link("$deltatoken", history{Epoch: s.epoch, Since: max(h.To, 1), From: h.From, Until: h.Until, Select: h.Select})
+		out["@odata.deltaLink"] = link("$deltatoken", history{Epoch: s.epoch, Since: max(h.To, 1), From: h.From, Until: h.Until, Select: h.Select, Properties: h.Properties})
 	}
 	return out, nil
 }
@@ -271,14 +434,15 @@ func (e *entry) when(name string) time.Time {
 	return t
 }
 
-func (q request) body() (object, []any, error) {
-	var o object
-	if err := json.NewDecoder(q.Body).Decode(&o); err != nil || o == nil {
-		return nil, nil, bad("BadRequest")
+func (q request) body() (in object, ext, open []any, err error) {
+	if err := json.NewDecoder(q.Body).Decode(&in); err != nil || in == nil {
+		return nil, nil, nil, bad("BadRequest")
 	}
-	ext, _ := o["singleValueExtendedProperties"].([]any)
-	delete(o, "singleValueExtendedProperties")
-	return o, ext, nil
+	ext, _ = in["singleValueExtendedProperties"].([]any)
+	open, _ = in["extensions"].([]any)
+	delete(in, "singleValueExtendedProperties")
+	delete(in, "extensions")
+	return in, ext, open, nil
 }
 
 func (q request) match(e *entry) error {
@@ -288,48 +452,55 @@ func (q request) match(e *entry) error {
 	return nil
 }
 
-func (s *Server) create(q request, box *mailbox, kind string) (any, error) {
-	in, ext, err := q.body()
+func (s *Server) create(q request, box *mailbox, f *folder) (any, error) {
+	in, ext, open, err := q.body()
 	if err != nil {
 		return nil, err
 	}
-	props := defaults(kind)
-	if err := merge(kind, props, in, true); err != nil {
+	if f.kind == "tasks" && len(ext) > 0 || f.kind != "tasks" && len(open) > 0 {
+		return nil, bad("ErrorInvalidPropertySet") // what each sort of items is known to take
+	}
+	props := defaults(f.kind)
+	if err := merge(f.kind, props, in, true); err != nil {
 		return nil, err
 	}
-	if id, ok := in["transactionId"].(string); ok && kind == "events" {
-		for _, e := range box.events.visible() {
+	if id, ok := in["transactionId"].(string); ok && f.kind == "events" {
+		for _, e := range f.visible() {
 			if e.props["transactionId"] == id {
 				return nil, &problem{status: http.StatusConflict, code: "ErrorDuplicateTransactionId"}
 			}
 		}
 	}
-	if kind == "events" {
+	if f.kind == "events" {
 		s.serial++
 		props["iCalUId"] = fmt.Sprintf("040000008200E00074C5B7101A82E008%024d", s.serial)
 		props["organizer"] = map[string]any{"emailAddress": map[string]any{"name": box.address, "address": box.address}}
 		props["isOrganizer"] = true
 	}
-	e, err := s.insert(box.of(kind), props, ext)
+	e, err := s.insert(&f.collection, props, ext)
 	if err != nil {
 		return nil, err
 	}
-	if kind == "events" {
+	if err := e.extendOpen(open); err != nil {
+		return nil, err
+	}
+	if f.kind == "events" {
 		s.fanOut("invitation", box, e)
 	}
-	return created{e.show(nil, nil)}, nil
+	s.tell(box, f, "created")
+	return created{e.show(f, nil, expansion{})}, nil
 }
 
-func (s *Server) patch(q request, box *mailbox, kind string, e *entry) (any, error) {
+func (s *Server) patch(q request, box *mailbox, f *folder, e *entry) (any, error) {
 	if err := q.match(e); err != nil {
 		return nil, err
 	}
-	in, ext, err := q.body()
+	in, ext, _, err := q.body()
 	if err != nil {
 		return nil, err
 	}
 	props := clone(e.props)
-	if err := merge(kind, props, in, false); err != nil {
+	if err := merge(f.kind, props, in, false); err != nil {
 		return nil, err
 	}
 	if err := e.extend(ext); err != nil {
@@ -337,20 +508,27 @@ func (s *Server) patch(q request, box *mailbox, kind string, e *entry) (any, err
 	}
 	e.props = props
 	s.touch(e)
-	if kind == "events" && props["isOrganizer"] == true {
+	// What only its owner sees of a meeting is told to nobody.
+	own := true
+	for k := range in {
+		own = own && slices.Contains([]string{"categories", "isReminderOn", "reminderMinutesBeforeStart"}, k)
+	}
+	if f.kind == "events" && props["isOrganizer"] == true && !own {
 		s.fanOut("update", box, e)
 	}
-	return e.show(nil, nil), nil
+	s.tell(box, f, "updated")
+	return e.show(f, nil, expansion{}), nil
 }
 
-func (s *Server) remove(q request, box *mailbox, kind string, e *entry) error {
+func (s *Server) remove(q request, box *mailbox, f *folder, e *entry) error {
 	if err := q.match(e); err != nil {
 		return err
 	}
 	s.touch(e)
 	e.gone = true
-	if kind == "events" && e.props["isOrganizer"] == true {
+	if f.kind == "events" && e.props["isOrganizer"] == true {
 		s.fanOut("cancellation", box, e)
 	}
+	s.tell(box, f, "deleted")
 	return nil
 }

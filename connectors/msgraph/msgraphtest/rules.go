@@ -11,22 +11,48 @@ import (
 
 // defaults are the properties that every new item has.
 func defaults(kind string) object {
-	if kind == "contacts" {
+	switch kind {
+	case "contacts":
 		return object{"givenName": nil, "surname": nil, "emailAddresses": []any{}, "businessPhones": []any{}, "homePhones": []any{},
 			"businessAddress": map[string]any{}, "categories": []any{}}
+	case "tasks":
+		return object{"title": "", "body": map[string]any{"contentType": "text", "content": ""}, "importance": "normal", "status": "notStarted",
+			"isReminderOn": false, "categories": []any{}}
+	case "messages":
+		return object{"subject": "", "body": map[string]any{"contentType": "text", "content": ""}, "importance": "normal", "sensitivity": "normal",
+			"isDraft": false, "categories": []any{}, "toRecipients": []any{}, "ccRecipients": []any{}}
 	}
 	return object{"subject": "", "body": map[string]any{"contentType": "text", "content": ""}, "location": map[string]any{"displayName": ""},
 		"isAllDay": false, "sensitivity": "normal", "showAs": "busy", "isCancelled": false, "isOrganizer": true, "attendees": []any{},
-		"type": "singleInstance", "recurrence": nil, "seriesMasterId": nil, "categories": []any{}}
+		"type": "singleInstance", "recurrence": nil, "seriesMasterId": nil, "categories": []any{}, "isReminderOn": true, "reminderMinutesBeforeStart": 15.0}
 }
 
 // properties that a client may write.
 func writable(kind string) []string {
-	if kind == "contacts" {
+	switch kind {
+	case "contacts":
 		return []string{"givenName", "middleName", "surname", "title", "generation", "nickName", "companyName", "department", "jobTitle", "emailAddresses",
 			"businessPhones", "mobilePhone", "homePhones", "businessAddress", "birthday", "businessHomePage", "personalNotes", "categories", "spouseName", "displayName"}
+	case "tasks":
+		return []string{"title", "body", "importance", "status", "isReminderOn", "reminderDateTime", "dueDateTime", "startDateTime", "completedDateTime", "recurrence", "categories"}
+	case "messages":
+		return []string{"subject", "body", "importance", "sensitivity", "isDraft", "categories", "toRecipients", "ccRecipients", "from", "sender", "internetMessageId",
+			"sentDateTime", "receivedDateTime", "meetingMessageType", "@odata.type"}
 	}
-	return []string{"subject", "body", "location", "start", "end", "isAllDay", "sensitivity", "showAs", "attendees", "categories", "transactionId", "recurrence"}
+	return []string{"subject", "body", "location", "start", "end", "isAllDay", "sensitivity", "showAs", "attendees", "categories", "transactionId", "recurrence",
+		"isReminderOn", "reminderMinutesBeforeStart"}
+}
+
+// known refuses to select what items of a sort do not have.
+func known(kind string, sel []string) error {
+	more := map[string][]string{"contacts": {"parentFolderId"}, "messages": {"parentFolderId", "hasAttachments", "internetMessageHeaders"}, "tasks": {"hasAttachments"},
+		"events": {"hasAttachments", "iCalUId", "originalStartTimeZone", "type", "isCancelled", "isOrganizer", "organizer", "seriesMasterId"}}[kind]
+	for _, p := range sel {
+		if p != "id" && p != "lastModifiedDateTime" && !slices.Contains(writable(kind), p) && !slices.Contains(more, p) {
+			return bad("BadRequest")
+		}
+	}
+	return nil
 }
 
 // merge puts what a client sent into an item. What the service does not know or
@@ -40,14 +66,59 @@ func merge(kind string, props, in object, fresh bool) error {
 		if _, text := v.(string); !text {
 			continue
 		}
-		if k == "subject" && utf8.RuneCountInString(v.(string)) > 255 {
+		if (k == "subject" || k == "title") && utf8.RuneCountInString(v.(string)) > 255 {
 			return bad("ErrorInvalidRequest")
 		}
 	}
-	if kind == "contacts" {
+	if cs, ok := props["categories"].([]any); !ok || slices.ContainsFunc(cs, func(c any) bool { return text(c) == "" || len(text(c)) > 255 }) {
+		return bad("ErrorInvalidPropertySet")
+	}
+	switch kind {
+	case "contacts":
 		return contactRules(props)
+	case "tasks":
+		return taskRules(props, in)
+	case "messages":
+		return nil
 	}
 	return eventRules(props, in)
+}
+
+func taskRules(props, in object) error {
+	if text(props["title"]) == "" || !slices.Contains([]string{"low", "normal", "high"}, text(props["importance"])) ||
+		!slices.Contains([]string{"notStarted", "inProgress", "completed", "waitingOnOthers", "deferred"}, text(props["status"])) {
+		return bad("invalidRequest")
+	}
+	if _, ok := props["isReminderOn"].(bool); !ok {
+		return bad("invalidRequest")
+	}
+	for _, k := range []string{"reminderDateTime", "dueDateTime", "startDateTime", "completedDateTime"} {
+		if in[k] == nil {
+			if props[k] == nil {
+				delete(props, k)
+			}
+			continue
+		}
+		m, ok := in[k].(map[string]any)
+		l := zone.Location(text(m["timeZone"]))
+		t, err := time.Parse(dateOnly, strings.SplitN(text(m["dateTime"]), ".", 2)[0])
+		if !ok || l == nil || err != nil {
+			return bad("invalidRequest")
+		}
+		if k != "reminderDateTime" { // a day: what time of it is written makes no difference
+			t = t.Truncate(24 * time.Hour)
+		}
+		wall := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, l)
+		props[k] = map[string]any{"dateTime": wall.UTC().Format(dateOnly) + ".0000000", "timeZone": "UTC"}
+	}
+	if text(props["status"]) != "completed" {
+		delete(props, "completedDateTime")
+	}
+	b, ok := props["body"].(map[string]any)
+	if _, isText := b["content"].(string); !ok || !isText || !slices.Contains([]string{"text", "html"}, text(b["contentType"])) {
+		return bad("invalidRequest")
+	}
+	return nil
 }
 
 func contactRules(props object) error {
@@ -130,7 +201,8 @@ func (s *Server) fanOut(kind string, from *mailbox, e *entry) {
 			continue
 		}
 		var copied *entry
-		for _, c := range box.events.entries {
+		calendar := box.standard("events")
+		for _, c := range calendar.entries {
 			if c.props["iCalUId"] == e.props["iCalUId"] {
 				copied = c
 			}
@@ -147,8 +219,9 @@ func (s *Server) fanOut(kind string, from *mailbox, e *entry) {
 			copied.props, copied.gone = props, false
 			s.touch(copied)
 		default:
-			_, _ = s.insert(&box.events, props, nil)
+			_, _ = s.insert(&calendar.collection, props, nil)
 		}
+		s.tell(box, calendar, "updated")
 	}
 }
 
@@ -174,7 +247,7 @@ func (s *Server) Invite(organizer, subject string, start, end time.Time, attende
 	s.serial++
 	props["iCalUId"] = "uid-" + s.newID()
 	props["organizer"] = map[string]any{"emailAddress": map[string]any{"name": organizer, "address": organizer}}
-	e, err := s.insert(&box.events, props, nil)
+	e, err := s.insert(&box.standard("events").collection, props, nil)
 	if err != nil {
 		return "", err
 	}

@@ -17,6 +17,18 @@ type Options struct {
 	Mailboxes []string // addresses; the first is what /me is
 	PageSize  int      // of listings and histories; zero: 10, and never more than was asked for
 	Now       func() time.Time
+
+	// Denied are mailboxes that the credential has no access to.
+	Denied []string
+	// HeadersInDelta makes change histories of mails carry the headers of a mail
+	// where they were selected. Nobody has promised that.
+	HeadersInDelta bool
+	// UploadHost is where the addresses of upload sessions lead, as in
+	// "127.0.0.1:8443"; "": where the request for one came to. Graph's are never
+	// at its own host.
+	UploadHost string
+	// Client sends notifications; nil: subscriptions are refused.
+	Client *http.Client
 }
 
 // Message is one mail that a change of a meeting has sent.
@@ -39,11 +51,16 @@ type Server struct {
 	busy     int // how many requests are still to be told to wait
 	requests int
 	unknown  []string
+
+	uploads   map[string]*upload // by token
+	loseParts int
+	subs      []*subscription
+	news      []message
 }
 
 // New makes a service with empty mailboxes.
 func New(o *Options) *Server {
-	s := &Server{o: *o, boxes: map[string]*mailbox{}}
+	s := &Server{o: *o, boxes: map[string]*mailbox{}, uploads: map[string]*upload{}}
 	if s.o.PageSize <= 0 {
 		s.o.PageSize = 10
 	}
@@ -51,7 +68,7 @@ func New(o *Options) *Server {
 		s.o.Now = time.Now
 	}
 	for _, a := range s.o.Mailboxes {
-		s.boxes[strings.ToLower(a)] = newMailbox(a)
+		s.boxes[strings.ToLower(a)] = s.newMailbox(a)
 	}
 	return s
 }
@@ -98,10 +115,14 @@ func notFound() *problem {
 	return &problem{status: http.StatusNotFound, code: "ErrorItemNotFound"}
 }
 
-const maxBody = 4 << 20
+const maxBody = 6 << 20
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/v2.0/uploads" {
+		s.uploaded(w, r)
+		return
+	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(token), []byte(s.o.Token)) != 1 {
 		s.answer(w, nil, &problem{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken"})
@@ -147,6 +168,11 @@ func (s *Server) answer(w http.ResponseWriter, v any, err error) {
 	}
 	if v == nil {
 		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if b, ok := v.(raw); ok {
+		w.Header().Set("Content-Type", b.mediaType)
+		_, _ = w.Write(b.b)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; odata.metadata=minimal")
