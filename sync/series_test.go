@@ -171,6 +171,7 @@ func TestNoChangeOfAnOccurrenceIsLost(t *testing.T) {
 		w, l, m := series(t, setup{rules: []Rule{rule}})
 		for range rapid.IntRange(1, 3).Draw(rt, "rounds") {
 			edits := [2]map[int]string{{}, {}}
+			start := [2]map[int]string{occurrences(rt, w.crm.Records(ka)[0]), occurrences(rt, w.box.Records(ka)[0])}
 			for i, s := range []*mem.System{w.crm, w.box} {
 				for range rapid.IntRange(0, 2).Draw(rt, "edits") {
 					n, room := rapid.IntRange(0, 7).Draw(rt, "occurrence"), rapid.SampledFrom([]string{"", "Hall", "Lab"}).Draw(rt, "room")
@@ -199,6 +200,9 @@ func TestNoChangeOfAnOccurrenceIsLost(t *testing.T) {
 			require.Equal(rt, after[0], after[1])
 			for i := range edits {
 				for n := range edits[i] {
+					if before[i][n] == start[i][n] {
+						continue // it was so already, and may be something else by now
+					}
 					require.Equal(rt, before[i][n], after[1-i][n], "occurrence %d", n)
 				}
 			}
