@@ -255,7 +255,7 @@ func readPart(h textproto.MIMEHeader, body []byte, id string, depth int) (*part,
 			}
 			p.parts = append(p.parts, child)
 		}
-		return p, nil
+		return p, nil //nolint:nilerr // a mail that breaks off is what came of it
 	}
 	switch strings.ToLower(h.Get("Content-Transfer-Encoding")) {
 	case "base64":
