@@ -18,7 +18,7 @@ import (
 )
 
 func eventCapability() connectors.Capability {
-	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: 50, Fields: map[connectors.Field]connectors.Limit{}}
+	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Exceptions: true, Batch: 50, Fields: map[connectors.Field]connectors.Limit{}}
 	for _, f := range connectors.Fields(connectors.KindAppointment) {
 		c.Fields[f] = connectors.Limit{}
 	}
@@ -391,9 +391,7 @@ func (c calendar) update(ctx context.Context, e connectors.Edit) connectors.Writ
 	if w.Err != nil || !v.isSeries() && !sent.isSeries() {
 		return w
 	}
-	for _, f := range e.Fields {
-		connectors.CopyField(now, e.Record, f)
-	}
+	connectors.CopyFields(now, e.Record, e.Fields, eventCapability().Known())
 	at, rev, err := c.settle(ctx, e.ID, now, slices.Contains(e.Fields, connectors.FieldRecurrence))
 	if err != nil {
 		w.Err = half(err, e.ID)

@@ -138,7 +138,7 @@ func (c calendar) recurrence(v *event, parts []event, a *connectors.Appointment)
 	}
 	// One that says what its series says is none.
 	r.Exceptions = slices.DeleteFunc(r.Exceptions, func(o connectors.Occurrence) bool {
-		return !o.Cancelled && len(connectors.Diff(c.alone(o.Appointment), c.alone(regular(a, o.Original)), slices.Concat(ownFields(), readFields()))) == 0
+		return !o.Cancelled && len(connectors.Diff(c.alone(o.Appointment), c.alone(a.Regular(o.Original)), slices.Concat(ownFields(), readFields()))) == 0
 	})
 	return nil
 }
@@ -187,14 +187,6 @@ func ownFields() []connectors.Field {
 // readFields are what an occurrence can have of its own and is only read.
 func readFields() []connectors.Field {
 	return []connectors.Field{connectors.FieldStatus, connectors.FieldOrganizer, connectors.FieldAttendees}
-}
-
-// regular is an occurrence as the series says.
-func regular(a *connectors.Appointment, at time.Time) *connectors.Appointment {
-	x := *a
-	x.UID, x.Recurrence = "", nil
-	x.Start, x.End = at.UTC(), at.Add(a.End.Sub(a.Start)).UTC()
-	return &x
 }
 
 // alone makes a record of an occurrence.
@@ -261,7 +253,7 @@ func (c calendar) occurrence(a *connectors.Appointment, o connectors.Occurrence,
 	if o.Appointment != nil {
 		return c.alone(o.Appointment)
 	}
-	return c.alone(regular(a, at))
+	return c.alone(a.Regular(at))
 }
 
 // except writes one occurrence. The ids of occurrences are the service's to say.
