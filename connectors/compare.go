@@ -112,13 +112,15 @@ func equal[T comparable](p *T, b any) bool {
 }
 
 // Diff returns those of the fields in which two records differ. Exceptions of
-// series are compared in these fields only.
+// series are compared in these fields only. Where the zone is not among them, series
+// differ too whose clocks do not go alike.
 func Diff(a, b *Record, fields []Field) []Field {
 	var out []Field
 	for _, f := range fields {
 		alike := Same(a, b, f)
-		if f == FieldRecurrence && !alike && a.Kind == b.Kind && a.Appointment != nil {
-			alike = sameSeries(a.Appointment, b.Appointment, ownable(fields))
+		if f == FieldRecurrence && a.Kind == b.Kind && a.Appointment != nil {
+			alike = (alike || sameSeries(a.Appointment, b.Appointment, ownable(fields))) &&
+				(slices.Contains(fields, FieldZone) || a.Appointment.Recurrence == nil || sameClock(a.Appointment, b.Appointment))
 		}
 		if !alike {
 			out = append(out, f)
@@ -130,7 +132,7 @@ func Diff(a, b *Record, fields []Field) []Field {
 // CopyFields makes dst say in fields what src says, as CopyField does one by one,
 // and the recurrence last: what an exception has of its own is told by the series
 // that it belongs to. Its exceptions are copied in the fields that the two sides
-// know.
+// know, and its zone comes along, for rules count in it.
 func CopyFields(dst, src *Record, fields, know []Field) {
 	for _, f := range fields {
 		if f != FieldRecurrence {
@@ -138,6 +140,9 @@ func CopyFields(dst, src *Record, fields, know []Field) {
 		}
 	}
 	if slices.Contains(fields, FieldRecurrence) && dst.Kind == src.Kind && dst.Appointment != nil && src.Appointment != nil {
+		if src.Appointment.Recurrence != nil && src.Appointment.Zone != "" {
+			dst.Appointment.Zone = src.Appointment.Zone
+		}
 		copySeries(dst.Appointment, src.Appointment, ownable(know))
 	}
 }
@@ -153,7 +158,11 @@ func CopyField(dst, src *Record, f Field) {
 	heirs := dst.heirs(f)
 	copyField(dst, src, f)
 	for _, x := range heirs {
-		copyField(x, dst, f)
+		from := dst
+		if f == FieldTime { // of each at its own day
+			from = &Record{Kind: dst.Kind, Appointment: dst.Appointment.Regular(x.original)}
+		}
+		copyField(x.Record, from, f)
 	}
 }
 

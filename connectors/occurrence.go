@@ -118,7 +118,7 @@ func sameSeries(a, b *Appointment, know []Field) bool {
 	if r == nil || o == nil {
 		return r == o
 	}
-	return slices.Equal(normalRules(r.Rules), normalRules(o.Rules)) && slices.Equal(seconds(r.Dates), seconds(o.Dates)) && sameClock(a, b) &&
+	return slices.Equal(normalRules(r.Rules), normalRules(o.Rules)) && slices.Equal(seconds(r.Dates), seconds(o.Dates)) &&
 		slices.EqualFunc(a.exceptions(know), b.exceptions(know), func(x, y Occurrence) bool { return sameException(a, b, x, y, know) })
 }
 
@@ -175,8 +175,7 @@ func sameClock(a, b *Appointment) bool {
 
 // copySeries makes dst recur as src does. Of the fields that are given its
 // exceptions say what they say in src, or what dst says where they have nothing of
-// their own there; in the others they stay as they are in dst. The zone comes
-// along, for the rules count in it.
+// their own there; in the others they stay as they are in dst.
 func copySeries(dst, src *Appointment, know []Field) {
 	if src.Recurrence == nil {
 		dst.Recurrence = nil
@@ -189,9 +188,6 @@ func copySeries(dst, src *Appointment, know []Field) {
 		}
 	}
 	next := src.Recurrence.clone()
-	if src.Zone != "" {
-		dst.Zone = src.Zone
-	}
 	for i, o := range next.Exceptions {
 		if o.Cancelled || o.Appointment == nil {
 			continue
@@ -213,16 +209,28 @@ func copySeries(dst, src *Appointment, know []Field) {
 	dst.Recurrence = next
 }
 
+// heir is an exception that has a field from its series.
+type heir struct {
+	*Record
+	original time.Time
+}
+
 // heirs are the exceptions of a series that have a field from it.
-func (r *Record) heirs(f Field) []*Record {
+func (r *Record) heirs(f Field) []heir {
 	a := r.Appointment
-	if a == nil || a.Recurrence == nil || f == FieldTime || !slices.Contains(occurrenceFields(), f) {
+	if a == nil || a.Recurrence == nil || !slices.Contains(occurrenceFields(), f) {
 		return nil
 	}
-	var out []*Record
+	var out []heir
 	for _, o := range a.Recurrence.Exceptions {
+		if f == FieldTime && o.Appointment != nil {
+			if at := a.Regular(o.Original); same(at.place(f), o.Appointment.place(f), f) {
+				out = append(out, heir{&Record{Kind: r.Kind, Appointment: o.Appointment}, o.Original})
+			}
+			continue
+		}
 		if o.Appointment != nil && same(a.place(f), o.Appointment.place(f), f) {
-			out = append(out, &Record{Kind: r.Kind, Appointment: o.Appointment})
+			out = append(out, heir{&Record{Kind: r.Kind, Appointment: o.Appointment}, o.Original})
 		}
 	}
 	return out

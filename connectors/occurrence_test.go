@@ -79,11 +79,21 @@ func TestSeriesThatSayTheSame(t *testing.T) {
 	a.Appointment.Recurrence.Exceptions = append(a.Appointment.Recurrence.Exceptions, connectors.Occurrence{Original: at, Appointment: a.Appointment.Regular(at)})
 	assert.True(t, connectors.Same(a, b, connectors.FieldRecurrence))
 	a.Appointment.Zone, b.Appointment.Zone = "Europe/Berlin", "Europe/Vienna"
-	assert.True(t, connectors.Same(a, b, connectors.FieldRecurrence))
+	fields := []connectors.Field{connectors.FieldTime, connectors.FieldRecurrence}
+	assert.Empty(t, connectors.Diff(a, b, fields))
 	b.Appointment.Zone = "Europe/Helsinki"
-	assert.False(t, connectors.Same(a, b, connectors.FieldRecurrence), "ten o'clock is another time there")
+	assert.Equal(t, fields[1:], connectors.Diff(a, b, fields), "ten o'clock is another time there")
 	b.Appointment.Zone = ""
-	assert.True(t, connectors.Same(a, b, connectors.FieldRecurrence), "a zone that is not known")
+	assert.Empty(t, connectors.Diff(a, b, fields), "a zone that is not known")
+
+	// A longer lesson is longer in another room too.
+	r := weekly()
+	r.Appointment.Recurrence.Exceptions[2].Appointment.Location = "Hall"
+	long := r.Clone()
+	long.Appointment.End = long.Appointment.End.Add(time.Hour)
+	connectors.CopyField(r, long, connectors.FieldTime)
+	assert.NotContains(t, r.Appointment.Own(r.Appointment.Recurrence.Exceptions[2]), connectors.FieldTime)
+	assert.Contains(t, r.Appointment.Own(r.Appointment.Recurrence.Exceptions[1]), connectors.FieldTime)
 }
 
 // Copying a series makes both say the same, and copying it again changes nothing.
