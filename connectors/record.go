@@ -17,6 +17,7 @@ type Record struct {
 	Modified time.Time // last modified as the system says, a hint only; zero if it does not say
 	Key      string    // the create key found on the record, "" if it carries none
 
+	Owner       Party         // whose the record is, as a CRM says; zero if it does not, and never written
 	Marks       *Marks        // where and under which marks a mailbox keeps the record; nil: none
 	Refs        []Ref         // other records of the same system that this one refers to
 	Attachments []*Attachment // what is attached, without content; see Conn.OpenAttachment

@@ -2,10 +2,12 @@ package sync
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -142,8 +144,13 @@ func (k *kindRound) carriedOver(b *Batch, u *unit) {
 	k.remains(b, u)
 }
 
-// remains says that a change of a series stayed on one side.
+// remains says that a change of a series stayed on one side, or that of a guest who
+// was taken off a list.
 func (k *kindRound) remains(b *Batch, u *unit) {
+	if u.fewer {
+		u.field, u.detail = connectors.FieldAttendees, ""
+		k.raise(b, u, CodeGuests)
+	}
 	if u.lost {
 		u.field, u.detail = connectors.FieldRecurrence, ""
 		k.raise(b, u, CodeOccurrence)
@@ -245,6 +252,9 @@ func (k *kindRound) merged(l Link, w work, rec *connectors.Record) Link {
 	l.Apart = w.st.apart
 	if k.t.digest != nil && len(l.Apart) == 0 && rec != nil {
 		l.Base = digests(rec, k.t)
+	}
+	if r := w.u.raw[1]; w.u.short && r != nil {
+		l.Base = binary.BigEndian.AppendUint16(l.Base, uint16(min(len(r.Appointment.Attendees), math.MaxUint16)))
 	}
 	return l
 }

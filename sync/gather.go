@@ -237,7 +237,9 @@ func (k *kindRound) ready(ctx context.Context, us []*unit) ([]*unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	us = k.surface(us)
+	if us, err = k.ours(ctx, k.surface(us)); err != nil {
+		return nil, err
+	}
 	if err := k.judgeAll(ctx, us); err != nil {
 		return nil, err
 	}

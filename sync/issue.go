@@ -17,6 +17,7 @@ const (
 	CodeField      Code = "LK-FIELD"
 	CodeSeries     Code = "LK-SERIES"
 	CodeOccurrence Code = "LK-OCCURRENCE"
+	CodeGuests     Code = "LK-GUESTS"
 	CodePrivate    Code = "LK-PRIVATE"
 	CodeUnread     Code = "LK-UNREADABLE"
 	CodeRefused    Code = "LK-REFUSED"
@@ -33,7 +34,7 @@ const (
 
 // Codes returns every code.
 func Codes() []Code {
-	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodeOccurrence, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
+	return []Code{CodeConflict, CodeAmbiguous, CodeField, CodeSeries, CodeOccurrence, CodeGuests, CodePrivate, CodeUnread, CodeRefused, CodeLater, CodeUnknown,
 		CodeDuplicate, CodeBrake, CodeFirst, CodeLoop, CodeShared, CodeRelated, CodeFile}
 }
 
@@ -60,6 +61,10 @@ func (c Code) explain() (what, undone, next string) {
 		return "The other side does not keep what was changed in a recurring series.",
 			"That was not written there; no occurrence was copied, moved or cancelled in its place.",
 			"Change the series there too, or make the occurrence like the others again."
+	case CodeGuests:
+		return "A guest was taken off the list in the mailbox, which never held all whom the CRM names.",
+			"Nobody was taken off the list in the CRM.",
+			"Take the guest off there too, if that was meant."
 	case CodePrivate:
 		return "The appointment is marked as private.",
 			"It was not copied to the CRM, and its name was not kept.",

@@ -65,6 +65,18 @@ func provoked() map[Code]func(t *testing.T) []Issue {
 			w.box.Add(r)
 			return attempt(w)
 		},
+		CodeGuests: func(t *testing.T) []Issue {
+			w := newWorld(t, setup{box: *mem.Graph()})
+			r := appointment("Fair", noon, "bo@x.example")
+			r.Appointment.Organizer = connectors.Party{Address: "ana@acme.example"}
+			w.crm.Add(r)
+			w.quiet()
+			for _, guests := range [][]connectors.Party{{{Address: "di@x.example"}}, nil} {
+				w.box.Edit(ka, w.box.Records(ka)[0].ID, func(r *connectors.Record) { r.Appointment.Attendees = guests })
+				attempt(w)
+			}
+			return w.issues()
+		},
 		CodePrivate: func(t *testing.T) []Issue {
 			w := newWorld(t, setup{})
 			r := appointment("Doctor", noon)

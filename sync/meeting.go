@@ -417,6 +417,17 @@ func (t terms) united(l *Link, left, right *connectors.Record) *connectors.Recor
 	return c
 }
 
+// short reports whether the CRM names guests beside those of the mailbox, where we
+// cannot write the mailbox's list and the record came from the CRM.
+func (t terms) short(l *Link, left, right *connectors.Record) bool {
+	if l == nil || l.Origin != Left || !t.caps[1].Fields[connectors.FieldAttendees].ReadOnly {
+		return false
+	}
+	return slices.ContainsFunc(left.Appointment.Attendees, func(p connectors.Party) bool {
+		return !slices.ContainsFunc(right.Appointment.Attendees, func(q connectors.Party) bool { return mine(p.Address, []string{q.Address}) })
+	})
+}
+
 // joins reports whether the user takes part and the record does not say so.
 func (k *kindRound) joins(u *unit) (connectors.Party, bool) {
 	l, r := u.raw[0], u.raw[1]

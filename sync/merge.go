@@ -32,6 +32,15 @@ func (d Digests) of(f connectors.Field, shared []connectors.Field) []byte {
 	return nil
 }
 
+// guests is how many guests a mailbox named that could not hold all whom the CRM
+// names, behind everything else, and whether that is known.
+func (d Digests) guests() (int, bool) {
+	if len(d)%digestSize != 2 {
+		return 0, false
+	}
+	return int(binary.BigEndian.Uint16(d[len(d)-2:])), true
+}
+
 // shape is a check of which fields are digested.
 func shape(shared []connectors.Field) []byte {
 	var b strings.Builder

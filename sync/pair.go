@@ -109,7 +109,13 @@ const (
 
 // Rule is how records of one kind are kept alike.
 type Rule struct {
-	Kind      connectors.Kind
+	Kind connectors.Kind
+	// Mailbox is the kind under which the mailbox keeps these records, where it is
+	// another: a visit or a phone call is an appointment there, an individual
+	// customer, a lead or an account a contact. Zero: the same kind. Several rules
+	// may share items of the mailbox; the policy tells whose an item is, and what one
+	// rule follows no other takes.
+	Mailbox   connectors.Kind
 	Direction Direction
 	Deletes   Deletes
 	Winner    Winner
@@ -128,6 +134,13 @@ type Rule struct {
 	// AttendeeDeletes lets an attendee who throws a meeting away delete its CRM
 	// record for everybody, as SAP's product does.
 	AttendeeDeletes bool
+	// WindowDeletes deletes an appointment that came from the CRM, that nobody else
+	// takes part in and that nobody changed in the mailbox, from there when it leaves
+	// the window or filter, as SAP's product does.
+	WindowDeletes bool
+	// ToOwner brings a new record of the CRM to the calendar of its owner, where the
+	// CRM names one, and not to its organizer's.
+	ToOwner bool
 	// ReadOnly is about what was deleted in the mailbox: it comes back from the
 	// CRM. That nothing crosses to the CRM is the Direction's to say.
 	ReadOnly bool
@@ -157,8 +170,10 @@ func (p Pair) valid() error {
 	seen := map[connectors.Kind]bool{}
 	for _, r := range p.rules() {
 		_, l := p.Left.Capability(r.Kind)
-		_, m := p.Right.Capability(r.Kind)
+		_, m := p.Right.Capability(r.as())
 		switch {
+		case !pairable(r.Kind, r.as()):
+			return fmt.Errorf("sync: pair %s: rules: %s: no mailbox keeps them as %s", p.ID, r.Kind, r.Mailbox)
 		case !l || !m:
 			return fmt.Errorf("sync: pair %s: rules: %s: not offered by both sides", p.ID, r.Kind)
 		case seen[r.Kind]:

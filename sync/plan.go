@@ -43,6 +43,7 @@ type view struct {
 	gone    bool               // proven: a direct read says that it does not exist
 	changed bool               // its revision is not the one remembered
 	out     bool               // the policy leaves it out
+	chosen  bool               // out by what a person said of it: its mark, or a blocked address
 	why     string             // why it does
 }
 
@@ -194,7 +195,7 @@ func decide(l *Link, left, right view, t terms) step {
 		return step{why: "nothing there"}
 	case left.present() && right.present():
 		if why, out := t.outside(left, right); out {
-			return step{op: Leave, why: why}
+			return leave(l, left, right, t, why)
 		}
 		return both(l, left, right, t)
 	case left.gone && right.gone:
@@ -229,10 +230,32 @@ func outside(l *Link, left, right view, t terms) step {
 	return st
 }
 
+// leave lets go of a linked record that is out of the window or filter. Only where the
+// rule says so, and nothing of a person's is in it, the copy in the mailbox goes.
+func leave(l *Link, left, right view, t terms, why string) step {
+	a := right.rec.Appointment
+	if !t.rule.WindowDeletes || a == nil || l.State != Linked || l.Origin != Left || left.chosen || right.chosen || right.changed ||
+		t.role != NoRole || len(a.Invited())+len(left.rec.Appointment.Invited()) > 0 || t.rule.Direction == ToLeft || !t.caps[1].Delete {
+		return step{op: Leave, why: why}
+	}
+	if t.first {
+		return step{op: Hold, code: CodeFirst, why: why + "; nothing is deleted before the first round is through"}
+	}
+	return step{op: Delete, side: Right, why: why + ", and the rule removes what the CRM put there"}
+}
+
+// host is in whose calendar a record of the CRM belongs, "" where that is not known.
+func (t terms) host(r *connectors.Record) string {
+	if t.rule.ToOwner && r.Owner.Address != "" {
+		return r.Owner.Address
+	}
+	return r.Appointment.Organizer.Address
+}
+
 // newLeft decides for a record that is new in the CRM. Nobody's calendar gets a
 // meeting that somebody else organizes: the invitation brings it.
 func newLeft(left view, t terms) step {
-	if a := left.rec.Appointment; a != nil && len(t.addresses) > 0 && a.Organizer.Address != "" && !mine(a.Organizer.Address, t.addresses) {
+	if a := left.rec.Appointment; a != nil && len(t.addresses) > 0 && t.host(left.rec) != "" && !mine(t.host(left.rec), t.addresses) {
 		if slices.ContainsFunc(a.Attendees, func(p connectors.Party) bool { return mine(p.Address, t.addresses) }) {
 			return step{op: Await, why: "its organizer invites"}
 		}

@@ -28,6 +28,7 @@ type round struct {
 // kindRound is the part of a round for one kind of record.
 type kindRound struct {
 	*round
+	p     sides // of the rule
 	kind  connectors.Kind
 	t     terms
 	rep   *KindReport
@@ -41,6 +42,9 @@ type kindRound struct {
 	keys      map[string]recordAt   // the sources of both, by the keys of their creates
 	made      map[string]string     // CRM records that say what their create said, by id: their revisions
 	early     map[recordAt]bool     // records that wait without a partner, looked at only to compare them with what is new
+
+	siblings []Rule          // those whose records the mailbox keeps among the same items
+	theirs   map[string]bool // the keys of their open creates in the mailbox
 
 	anew      anew                        // what to look at although nobody changed it
 	ruled     string                      // a check of the policy that holds now
@@ -81,6 +85,9 @@ type unit struct {
 	veil bool // the same of private occurrences of a series that is none
 	lost bool // a change of the series stays on one side
 
+	short bool // the mailbox cannot hold all the guests whom the CRM names, and does not
+	fewer bool // and it names fewer of its own than it did
+
 	lacks  error   // why a record that it refers to could not be made
 	saving *Saving // of a mail that is new in the mailbox
 }
@@ -90,11 +97,11 @@ type unit struct {
 const maxPasses = 3
 
 func (r *round) kind(rule Rule) *kindRound {
-	k := &kindRound{round: r, kind: rule.Kind, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
+	k := &kindRound{round: r, p: sides{r.p, rule}, kind: rule.Kind, open: map[recordAt]*Trouble{}, unsettled: map[recordAt]string{}, foundBy: map[recordAt]string{}, waiting: map[recordAt]bool{},
 		keys: map[string]recordAt{}, made: map[string]string{}, early: map[recordAt]bool{}, byAddress: map[string][]connectors.Ref{}, inCRM: map[string]bool{}, savings: map[recordAt]Saving{}}
 	k.t.rule, k.t.addresses, k.t.now = rule, r.p.Addresses, r.now
 	for i, s := range []Side{Left, Right} {
-		k.t.caps[i], _ = r.p.conn(s).Capability(rule.Kind)
+		k.t.caps[i], _ = k.p.conn(s).Capability(rule.Kind)
 	}
 	k.rep = r.report.kind(rule.Kind)
 	k.t.shared = k.t.crossing(connectors.Shared(rule.Kind, k.t.caps[0], k.t.caps[1]))
@@ -109,6 +116,9 @@ func (k *kindRound) begin(ctx context.Context) error {
 			return err
 		}
 		k.table = t
+	}
+	if err := k.relate(ctx); err != nil {
+		return err
 	}
 	if k.t.rule.Fields {
 		key, err := k.st.Key(ctx)
@@ -710,6 +720,7 @@ func (k *kindRound) see(u *unit) error {
 		if says.Unmarked && i == 1 && !k.t.marks() && u.link != nil && u.link.Origin == Left {
 			says.Out = false // it came from the CRM, and nothing could mark it
 		}
+		v.chosen = says.Unmarked || says.Blocked
 		if v.out, v.why = says.Out, says.Why; i == 1 && u.saving != nil && !u.saving.Save {
 			v.out, v.why = true, u.saving.Why
 		}
@@ -724,6 +735,11 @@ func (k *kindRound) see(u *unit) error {
 		if l := u.views[0].rec; l != nil {
 			u.extra = nil
 			u.views[0].rec = k.invited(u, l, r)
+			u.short = k.t.short(u.link, u.views[0].rec, u.views[1].rec)
+			if u.short && u.views[1].changed && u.link != nil {
+				n, known := u.link.Base.guests()
+				u.fewer = known && len(r.Appointment.Attendees) < n
+			}
 			u.views[1].rec = k.t.united(u.link, u.views[0].rec, u.views[1].rec)
 		}
 	}

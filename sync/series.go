@@ -97,6 +97,9 @@ type was struct {
 }
 
 func (d Digests) series(shared []connectors.Field) was {
+	if _, counted := d.guests(); counted {
+		d = d[:len(d)-2]
+	}
 	head := digestSize * (len(shared) + 1)
 	if len(d) <= head || (len(d)-head)%(2*digestSize) != digestSize {
 		return was{}

@@ -48,15 +48,15 @@ func capabilities() connectors.Capabilities {
 			delete(appointments, f)
 		}
 	}
-	// The identity of an event is given when it is made, its zone comes with
-	// its times, and the rules of a series are written by calendars only.
-	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone, connectors.FieldRecurrence} {
+	// The identity of an event is given when it is made, and its zone comes with
+	// its times.
+	for _, f := range []connectors.Field{connectors.FieldUID, connectors.FieldZone} {
 		appointments[f] = connectors.Limit{ReadOnly: true}
 	}
 	appointments[connectors.FieldTime] = connectors.Limit{Required: true}
 	c := connectors.Capability{Create: true, Update: true, Delete: true, Tombstones: true, Batch: 50}
 	cc, ca := c, c
-	cc.Fields, ca.Fields = contacts, appointments
+	cc.Fields, ca.Fields, ca.Exceptions = contacts, appointments, true
 	return connectors.Capabilities{Area: connectors.Mailbox, Kinds: map[connectors.Kind]connectors.Capability{
 		connectors.KindContact: cc, connectors.KindAppointment: ca}}
 }
@@ -535,7 +535,7 @@ func (d *driver) Create(ctx context.Context, call connectors.Call, k connectors.
 				uid = draft.Key
 			}
 			e := newEvent(uid, draft.Key, d.now())
-			if err := e.apply(draft.Record, connectors.Fields(k), d.now()); err != nil {
+			if err := e.write(draft.Record, connectors.Fields(k), d.now()); err != nil {
 				out[i].Err = identify(err, "create", k, "")
 				continue
 			}
@@ -592,7 +592,7 @@ func (c *collection) update(ctx context.Context, e connectors.Edit, capability c
 		if err != nil {
 			return fail(err)
 		}
-		if err := ev.apply(e.Record, e.Fields, c.now()); err != nil {
+		if err := ev.write(e.Record, e.Fields, c.now()); err != nil {
 			return fail(err)
 		}
 		data = ev.root.bytes()

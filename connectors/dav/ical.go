@@ -264,13 +264,19 @@ func (e *event) list(l line) (out []time.Time, ok bool) {
 	return out, true
 }
 
+// off reports whether an exception is there to say that it does not take place. In a
+// series that is cancelled as a whole it only says what the series says.
+func (e *event) off(c *component) bool {
+	return strings.EqualFold(c.text("STATUS"), "CANCELLED") && (e.orphan() || !strings.EqualFold(e.master.text("STATUS"), "CANCELLED"))
+}
+
 // occurrence reads one that is not as the rules say.
 func (e *event) occurrence(c *component) (connectors.Occurrence, error) {
 	t, _, _, ok := e.when(*c.get("RECURRENCE-ID"))
 	if !ok {
 		return connectors.Occurrence{}, invalid(connectors.FieldRecurrence, "the original start of an occurrence cannot be read")
 	}
-	if strings.EqualFold(c.text("STATUS"), "CANCELLED") {
+	if e.off(c) {
 		return connectors.Occurrence{Original: t, Cancelled: true}, nil
 	}
 	o := connectors.Occurrence{Original: t, Appointment: &connectors.Appointment{}}
@@ -452,7 +458,38 @@ func newEvent(uid, key string, now time.Time) *event {
 	return &event{root: root, cal: cal, master: m, z: zones{map[string]*component{}, time.UTC}}
 }
 
-// apply makes the event say what the record says in the fields.
+// write makes the object say what the record says in the fields: the series and,
+// where they had them from it, its exceptions.
+func (e *event) write(r *connectors.Record, fields []connectors.Field, now time.Time) error {
+	series := slices.Contains(fields, connectors.FieldRecurrence)
+	if !series && !e.repeats() || series && !e.repeats() && r.Appointment.Recurrence == nil {
+		return e.apply(r, fields, now)
+	}
+	if e.orphan() {
+		for _, f := range []connectors.Field{connectors.FieldRecurrence, connectors.FieldTime} {
+			if slices.Contains(fields, f) {
+				return &connectors.Error{Class: connectors.ErrUnsupported, Field: f, Detail: "the times of a series that somebody else keeps"}
+			}
+		}
+		return e.apply(r, fields, now)
+	}
+	was := connectors.NewRecord(connectors.KindAppointment)
+	if e.master.get("DTSTART") != nil {
+		var err error
+		if was, err = e.appointment(); err != nil {
+			return err
+		}
+	}
+	want := was.Clone()
+	connectors.CopyFields(want, r, fields, connectors.Fields(connectors.KindAppointment))
+	if err := e.apply(want, fields, now); err != nil {
+		return err
+	}
+	return e.setSeries(was.Appointment, want.Appointment, now)
+}
+
+// apply makes the event, or the series without its exceptions, say what the record
+// says in the fields.
 func (e *event) apply(r *connectors.Record, fields []connectors.Field, now time.Time) error {
 	a, m := r.Appointment, e.master
 	for _, f := range fields {
@@ -469,9 +506,6 @@ func (e *event) apply(r *connectors.Record, fields []connectors.Field, now time.
 			}
 			m.set(name, l.with(escape(r.Text(f)), false))
 		case connectors.FieldTime:
-			if m.get("RRULE") != nil || m.get("RDATE") != nil || len(e.others) > 0 {
-				return &connectors.Error{Class: connectors.ErrUnsupported, Field: f, Detail: "the times of a series"}
-			}
 			if a.Start.IsZero() || a.End.IsZero() {
 				return invalid(f, "missing")
 			}
@@ -517,7 +551,7 @@ func (e *event) word(name, value string) {
 }
 
 // setTimes writes start and end in the zone that the event has, if that is one
-// that everybody knows, else in UTC.
+// that everybody knows, else in UTC; of a series in its own, for rules count in it.
 func (e *event) setTimes(a *connectors.Appointment) {
 	var loc *time.Location
 	params := ""
@@ -527,6 +561,10 @@ func (e *event) setTimes(a *connectors.Appointment) {
 				loc, params = l, ";TZID="+quote(id[0])
 			}
 		}
+	}
+	if l := locate(a.Zone); l != nil && a.Recurrence != nil && !a.AllDay && (loc == nil || zone.Name(loc) != zone.Name(l)) {
+		e.define(zone.Name(l), l, a.Start)
+		loc, params = l, ";TZID="+quote(zone.Name(l))
 	}
 	write := func(name string, t time.Time) line {
 		switch {

@@ -78,3 +78,84 @@ func TestSeriesIsReadWithItsExceptions(t *testing.T) {
 	_, err = read(strings.Replace(series, "EXDATE;", "EXDATE:"+strings.Repeat("20260309T100000Z,", connectors.MaxExceptions+1)+"20260309T100000Z\nEXDATE;", 1))
 	assert.ErrorIs(t, err, connectors.ErrInvalid, "more exceptions than a series may have")
 }
+
+// A series that is written comes back, exception by exception; what a client's
+// exception says beyond that, and the spelling of what did not change, stays.
+func TestSeriesIsWrittenWithItsExceptions(t *testing.T) {
+	text := strings.ReplaceAll(strings.Replace(series, "SUMMARY:Moved\n", "SUMMARY:Moved\nX-ROOM-CODE:7\n", 1), "\n", "\r\n")
+	text = strings.Replace(text, "SUMMARY:Lesson\r\n", "DTSTAMP:20260101T000000Z\r\nSUMMARY:Lesson\r\n", 1)
+	open := func(text string) (*event, *connectors.Record) {
+		e, err := parseEvent([]byte(text), time.UTC)
+		require.NoError(t, err)
+		r, err := e.appointment()
+		require.NoError(t, err)
+		return e, r
+	}
+	at := func(month, day, hour int) time.Time {
+		return time.Date(2026, time.Month(month), day, hour, 0, 0, 0, time.UTC)
+	}
+	now := at(1, 1, 0)
+	e, r := open(text)
+	require.NoError(t, e.write(r.Clone(), []connectors.Field{connectors.FieldSubject, connectors.FieldTime, connectors.FieldRecurrence}, now))
+	assert.Equal(t, text, string(e.root.bytes()), "writing what is there changes nothing")
+
+	// Another name for all, a fourth exception, and one that takes place after all.
+	want := r.Clone()
+	a := want.Appointment
+	a.Subject = "Course"
+	x := a.Regular(at(4, 6, 8))
+	x.Location = "Hall"
+	rec := a.Recurrence
+	for i, o := range rec.Exceptions {
+		if o.Original.Equal(at(3, 9, 9)) {
+			rec.Exceptions[i] = connectors.Occurrence{Original: at(4, 6, 8), Appointment: x}
+		}
+	}
+	require.NoError(t, e.write(want, []connectors.Field{connectors.FieldSubject, connectors.FieldRecurrence}, now))
+	out := string(e.root.bytes())
+	_, got := open(out)
+	require.Empty(t, connectors.Diff(want, got, connectors.Fields(connectors.KindAppointment)))
+	for _, line := range []string{"X-ROOM-CODE:7", "RECURRENCE-ID;TZID=Europe/Berlin:20260330T100000", "RECURRENCE-ID;TZID=Europe/Berlin:20260406T100000", "RDATE;TZID=Europe/Berlin:20260501T100000,20260502T100000"} {
+		assert.Contains(t, out, line)
+	}
+	assert.NotContains(t, out, "20260309")
+
+	// It is no series any more.
+	want = got.Clone()
+	want.Appointment.Recurrence = nil
+	require.NoError(t, e.write(want, []connectors.Field{connectors.FieldRecurrence}, now))
+	_, got = open(string(e.root.bytes()))
+	assert.Nil(t, got.Appointment.Recurrence)
+	assert.Equal(t, "Course", got.Appointment.Subject)
+}
+
+// Rules count by the clock of a zone: a series is written in its own, with a
+// definition that says what the zone does.
+func TestSeriesIsWrittenInItsZone(t *testing.T) {
+	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "Africa/Casablanca", "America/Sao_Paulo"} {
+		l, err := time.LoadLocation(name)
+		require.NoError(t, err)
+		r := connectors.NewRecord(connectors.KindAppointment)
+		a := r.Appointment
+		a.Start = time.Date(2026, 2, 3, 10, 0, 0, 0, l).UTC()
+		a.End, a.Zone = a.Start.Add(time.Hour), name
+		a.Recurrence = &connectors.Recurrence{Rules: []string{"FREQ=MONTHLY;COUNT=24"}}
+		e := newEvent("u", "k", a.Start)
+		require.NoError(t, e.write(r, connectors.Fields(connectors.KindAppointment), a.Start))
+		again, err := parseEvent(e.root.bytes(), time.UTC)
+		require.NoError(t, err)
+		got, err := again.appointment()
+		require.NoError(t, err)
+		require.Empty(t, connectors.Diff(r, got, []connectors.Field{connectors.FieldTime, connectors.FieldZone, connectors.FieldRecurrence}), name)
+		// Whoever does not know the name reads the definition.
+		def := again.z.defined[name]
+		require.NotNil(t, def, name)
+		for day := range 3650 {
+			wall := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC).AddDate(0, 0, day)
+			off, ok := def.offset(wall)
+			require.True(t, ok)
+			_, want := time.Date(wall.Year(), wall.Month(), wall.Day(), 12, 0, 0, 0, l).Zone()
+			require.Equal(t, time.Duration(want)*time.Second, off, "%s %s", name, wall)
+		}
+	}
+}

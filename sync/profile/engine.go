@@ -9,24 +9,83 @@ import (
 )
 
 // Rules returns the rules of a pair for the engine: those of the kinds that are
-// enabled and that both sides offer, in the order in which they are synced. A
-// kind that has no rule is left alone on both sides.
+// enabled and that both sides offer, in the order in which they are synced. A kind
+// that the mailbox does not know is kept there as the one that is nearest: visits and
+// phone calls among appointments, customers, leads and accounts among contacts. The
+// mark tells them apart, so where a kind needs none, or the mailbox shows none to
+// what comes from the CRM, it is left alone on both sides, as is one without a rule.
 func (p *Profile) Rules(left, right *connectors.Conn) []lksync.Rule {
 	out := []lksync.Rule{}
+	guests := map[connectors.Kind][]*Rule{} // by the kind that hosts them
 	for _, k := range p.Kinds() {
 		_, l := left.Capability(k)
-		_, r := right.Capability(k)
-		if l && r {
-			out = append(out, p.rules[k].engine())
+		host := p.host(k, right)
+		if !l || host == 0 {
+			continue
 		}
+		r := p.rules[k].engine()
+		if host != k {
+			r.Mailbox = host
+			guests[host] = append(guests[host], p.rules[k])
+		}
+		out = append(out, r)
+	}
+	for i := range out {
+		host := out[i].Mailbox
+		if host == 0 {
+			host = out[i].Kind
+		}
+		out[i].Policy.Wants = p.rules[out[i].Kind].among(guests[host])
 	}
 	return out
+}
+
+// host is the kind under which a mailbox keeps records of a kind, 0 if it does not.
+func (p *Profile) host(k connectors.Kind, right *connectors.Conn) connectors.Kind {
+	if _, ok := right.Capability(k); ok {
+		return k
+	}
+	host := connectors.KindContact
+	switch k.Shape() {
+	case connectors.ShapeAppointment:
+		host = connectors.KindAppointment
+	case connectors.ShapeContact, connectors.ShapeAccount:
+	default:
+		return 0
+	}
+	c, ok := right.Capability(host)
+	l, marks := c.Fields[connectors.FieldCategories]
+	shown := marks && !l.ReadOnly && p.rules[k].Mark() != ""
+	if !ok || !p.rules[k].spec.Marked.Needed || !shown && p.rules[k].direction != ToCRM {
+		return 0
+	}
+	return host
+}
+
+// among is verdict for a mailbox where several kinds are kept as one: an item that is
+// marked for one of those is no other's, and if it is for several, the first's.
+func (r *Rule) among(guests []*Rule) func(lksync.Side, *connectors.Record, time.Time) lksync.Verdict {
+	if len(guests) == 0 {
+		return r.verdict
+	}
+	return func(on lksync.Side, rec *connectors.Record, now time.Time) lksync.Verdict {
+		for _, g := range guests {
+			if g == r || on != lksync.Right {
+				break
+			}
+			if g.marked(rec) {
+				return lksync.Verdict{Out: true, Why: "marked as one of the " + g.kind.String(), Unmarked: true}
+			}
+		}
+		return r.verdict(on, rec, now)
+	}
 }
 
 // engine is a rule as the engine takes it.
 func (r *Rule) engine() lksync.Rule {
 	p := r.profile
 	out := lksync.Rule{Kind: r.kind, ReadOnly: r.spec.ReadOnly, Cancels: r.spec.Cancels, AttendeeDeletes: r.spec.AttendeeDeletes,
+		WindowDeletes: r.spec.WindowDeletes, ToOwner: r.spec.Calendar == OwnersCalendar,
 		Direction: map[Direction]lksync.Direction{Both: lksync.BothWays, ToCRM: lksync.ToLeft, ToMailbox: lksync.ToRight}[r.direction],
 		Deletes:   map[Deletes]lksync.Deletes{Follow: lksync.Propagate, Unlink: lksync.Unlink}[r.spec.Deletes],
 		Winner:    map[Winner]lksync.Winner{Ask: lksync.Nobody, CRMWins: lksync.LeftWins, MailboxWins: lksync.RightWins}[r.spec.Winner],

@@ -181,6 +181,8 @@ func (c *compiler) rule(p *Profile, k connectors.Kind, name string, s *kinds) *R
 		{"attendees", !isZero(s.Attendees), shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
 		{"cancels", s.Cancels, shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
 		{"attendee_deletes", s.AttendeeDeletes, shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
+		{"window_deletes", s.WindowDeletes, shape == connectors.ShapeAppointment, "appointments, visits and phone calls"},
+		{"calendar", s.Calendar != "", k == connectors.KindVisit, "visits"},
 		{"account", !isZero(s.Account), k == connectors.KindContact || k == connectors.KindLead, "contacts and leads"},
 	} {
 		if x.says && !x.ok {

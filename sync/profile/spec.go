@@ -41,6 +41,9 @@ type kinds struct {
 
 	Cancels         bool `key:"cancels"`
 	AttendeeDeletes bool `key:"attendee_deletes"`
+	WindowDeletes   bool `key:"window_deletes"`
+
+	Calendar Calendar `key:"calendar"`
 
 	Account accountSpec `key:"account"`
 }
@@ -136,6 +139,17 @@ const (
 )
 
 func (Deletes) choices() []string { return []string{"follow", "unlink"} }
+
+// Calendar says to whose calendar a record of the CRM comes.
+type Calendar string
+
+// Whose it may be. Visits only may come to their owner's.
+const (
+	OrganizersCalendar Calendar = "organizer"
+	OwnersCalendar     Calendar = "owner"
+)
+
+func (Calendar) choices() []string { return []string{"organizer", "owner"} }
 
 // Private says what becomes of what its owner marked as private.
 type Private string
