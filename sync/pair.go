@@ -192,10 +192,3 @@ func (p Pair) rules() []Rule {
 	}
 	return p.Rules
 }
-
-func (p Pair) conn(s Side) *connectors.Conn {
-	if s == Left {
-		return p.Left
-	}
-	return p.Right
-}
