@@ -214,7 +214,7 @@ func (t *transport) send(r *http.Request, header string) (*http.Response, error)
 		_ = resp.Body.Close()
 		return nil, err
 	}
-	resp.Body = newLimited(resp.Body, t.limit)
+	resp.Body = newAnswer(r.Context(), resp.Body, t.limit)
 	return resp, nil
 }
 
@@ -257,10 +257,22 @@ func (c plainContext) AfterFunc(f func()) (stop func() bool) { return context.Af
 type limited struct {
 	read  func([]byte) (int, error)
 	close func() error
+	over  func() error // why the exchange is over, nil while it is not; nil itself if it ends with the body only
 	left  int64
 }
 
-func newLimited(r io.ReadCloser, n int64) *limited { return &limited{r.Read, r.Close, n} }
+func newLimited(r io.ReadCloser, n int64) *limited {
+	return &limited{read: r.Read, close: r.Close, left: n}
+}
+
+// newAnswer is newLimited for the answer to a request. Whoever gives up an exchange
+// says so over TLS before the line is cut, and a server may end its answer in order
+// just then: what was read would pass for the whole of it.
+func newAnswer(ctx context.Context, r io.ReadCloser, n int64) *limited {
+	l := newLimited(r, n)
+	l.over = ctx.Err
+	return l
+}
 
 // Close implements io.Closer.
 func (l *limited) Close() error { return l.close() }
@@ -277,7 +289,12 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.left -= int64(n); l.left < 0 {
 		return n - 1, ErrTooLarge
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // only the bare one is an end
+	switch {
+	case err == io.EOF && l.over != nil: //nolint:errorlint // only the bare one is an end
+		if cut := l.over(); cut != nil {
+			err = cut
+		}
+	case err != nil && err != io.EOF: //nolint:errorlint // the same
 		err = withhold(err) // a broken trailer is quoted
 	}
 	return n, err

@@ -2,13 +2,16 @@ package secrets
 
 import (
 	"bytes"
+	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -376,6 +379,19 @@ func TestOriginHasOneSpelling(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 	require.Empty(t, originOf(&url.URL{Scheme: "https", Host: "a\x00b"}))
+}
+
+// An answer that ends when its exchange is given up is not taken for whole.
+func TestAnAnswerThatIsCutIsNotWhole(t *testing.T) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	l := newAnswer(ctx, io.NopCloser(strings.NewReader("whole")), 100)
+	b, err := io.ReadAll(l)
+	require.NoError(t, err)
+	require.Equal(t, "whole", string(b))
+	l = newAnswer(ctx, io.NopCloser(strings.NewReader("half")), 100)
+	giveUp()
+	_, err = io.ReadAll(l)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestLimitedAtItsEdges(t *testing.T) {

@@ -402,7 +402,7 @@ func (s *Safe) post(ctx context.Context, m *material, address string, roots *x50
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(newLimited(resp.Body, maxAnswer))
+	body, err := io.ReadAll(newAnswer(req.Context(), resp.Body, maxAnswer))
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		return nil, fmt.Errorf("answer: %w", err)
