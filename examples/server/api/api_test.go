@@ -399,7 +399,7 @@ func TestOperationsNeedAPermission(t *testing.T) {
 	for _, p := range []string{"", "sync.fly", "*", "mailbox.*"} {
 		a := &api{Options: Options{Authorizer: newWorld(t).az}}
 		handle(a, operation{id: "x", verb: "GET", path: "/v1/x", permission: p}, func(*nowhere) (authz.Resource, error) { return authz.Resource{}, nil },
-			func(context.Context, authz.Grant, *nowhere) (*namesOut, error) { return nil, nil })
+			func(context.Context, authz.Grant, authz.Resource, *nowhere) (*namesOut, error) { return nil, nil })
 		require.Len(t, a.broken, 1, p)
 	}
 }

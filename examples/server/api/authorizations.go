@@ -124,8 +124,8 @@ func (a *api) authorizations() {
 	handle(a, operation{id: "getAuthorization", verb: http.MethodGet, path: "/v1/authorizations/{id}", permission: reading, hides: true, errors: []int{http.StatusNotFound},
 		summary: "Read an authorization", about: "Asked on where it is looked for."},
 		func(in *OneIn) (authz.Resource, error) { return a.place("under", in.Under) },
-		func(_ context.Context, g authz.Grant, in *OneIn) (*oneOut, error) {
-			x, err := a.find(g, in)
+		func(_ context.Context, g authz.Grant, under authz.Resource, in *OneIn) (*oneOut, error) {
+			x, err := a.find(g, under, in.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -142,11 +142,7 @@ func (a *api) authorizations() {
 		func(in *revokeIn) (authz.Resource, error) { return a.place("under", in.Under) }, a.revoke)
 }
 
-func (a *api) list(ctx context.Context, g authz.Grant, in *listIn) (*listOut, error) {
-	under, err := a.place("under", in.Under)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) list(ctx context.Context, g authz.Grant, under authz.Resource, in *listIn) (*listOut, error) {
 	question := "authorizations\n" + under.String()
 	after, err := a.cursors.open(askedBy(ctx).who, question, in.Cursor)
 	if err != nil {
@@ -172,24 +168,20 @@ func (a *api) list(ctx context.Context, g authz.Grant, in *listIn) (*listOut, er
 }
 
 // find returns what stands under a place by its id.
-func (a *api) find(g authz.Grant, in *OneIn) (authz.Authorization, error) {
-	under, err := a.place("under", in.Under)
-	if err != nil {
-		return authz.Authorization{}, err
-	}
+func (a *api) find(g authz.Grant, under authz.Resource, id string) (authz.Authorization, error) {
 	all, err := a.Authorizer.Authorizations(g, under)
 	if err != nil {
 		return authz.Authorization{}, err
 	}
 	for _, x := range all {
-		if x.ID.String() == in.ID {
+		if x.ID.String() == id {
 			return x, nil
 		}
 	}
 	return authz.Authorization{}, absent()
 }
 
-func (a *api) assign(ctx context.Context, g authz.Grant, in *assignIn) (*changeOut, error) {
+func (a *api) assign(ctx context.Context, g authz.Grant, _ authz.Resource, in *assignIn) (*changeOut, error) {
 	x, err := a.read(in.Body)
 	if err != nil {
 		return nil, err
@@ -222,7 +214,7 @@ func (a *api) assign(ctx context.Context, g authz.Grant, in *assignIn) (*changeO
 // read turns what was sent into an Authorization.
 func (a *api) read(n NewAssignment) (x authz.Authorization, err error) {
 	if x.Principal, err = authz.ParsePrincipal(n.Principal); err != nil {
-		return x, invalidBody("/principal", "is not a principal; want one such as user:issuer/subject, service:name or team:name")
+		return x, invalidBody("/principal", wantPrincipal)
 	}
 	found := false
 	for r := range a.Authorizer.Roles() {
@@ -234,7 +226,7 @@ func (a *api) read(n NewAssignment) (x authz.Authorization, err error) {
 		return x, invalidBody("/role", "is not a role; GET /v1/roles lists them")
 	}
 	if x.Resource, err = authz.ParseResource(n.Resource); err != nil {
-		return x, invalidBody("/resource", "is not a resource; want a path such as tenants/acme/users/ana")
+		return x, invalidBody("/resource", wantResource)
 	}
 	x.Effect, x.Condition, x.Reason = authz.Allow, n.Condition, n.Reason
 	if n.Effect == "deny" {
@@ -249,11 +241,12 @@ func (a *api) read(n NewAssignment) (x authz.Authorization, err error) {
 	return x, nil
 }
 
-func (a *api) revoke(ctx context.Context, g authz.Grant, in *revokeIn) (*changeOut, error) {
+func (a *api) revoke(ctx context.Context, g authz.Grant, under authz.Resource, in *revokeIn) (*changeOut, error) {
 	if in.IfMatch == "" && !in.DryRun {
 		return nil, problem(http.StatusPreconditionRequired, "if-match", "The header If-Match is missing.", "Read the authorization, and send its etag.")
 	}
-	seeing, err := a.see(ctx, g, in.Under)
+	// Whoever takes something sees it first, which is a decision of its own.
+	seeing, err := a.Authorizer.Authorize(ctx, authz.Request{Principal: g.Principal(), Permission: authz.MustPermission(reading), Resource: under, Cause: g.Decision().ID})
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +255,7 @@ func (a *api) revoke(ctx context.Context, g authz.Grant, in *revokeIn) (*changeO
 	for {
 		e := a.Authorizer.Edit(g)
 		revision := a.Authorizer.Revision()
-		x, err := a.find(seeing, &in.OneIn)
+		x, err := a.find(seeing, under, in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -283,15 +276,6 @@ func (a *api) revoke(ctx context.Context, g authz.Grant, in *revokeIn) (*changeO
 		v := assignmentOf(x)
 		return &changeOut{Status: http.StatusOK, Revision: got.Revision, Body: Outcome{Authorization: &v}}, nil
 	}
-}
-
-// see asks for whoever takes something to see it first, as a decision of its own.
-func (a *api) see(ctx context.Context, g authz.Grant, at string) (authz.Grant, error) {
-	under, err := a.place("under", at)
-	if err != nil {
-		return authz.Grant{}, err
-	}
-	return a.Authorizer.Authorize(ctx, authz.Request{Principal: g.Principal(), Permission: authz.MustPermission(reading), Resource: under, Cause: g.Decision().ID})
 }
 
 func (a *api) preview(ctx context.Context, e authz.Editor, edits authz.Edits) (*changeOut, error) {

@@ -40,7 +40,7 @@ func (a *api) catalogue() {
 	root := func(*nowhere) (authz.Resource, error) { return a.Root, nil }
 	handle(a, operation{id: "listPermissions", verb: http.MethodGet, path: "/v1/permissions", permission: "authz.decisions.explain",
 		summary: "List permissions", about: "Everything that can be done, each with one line. Asked on the root."},
-		root, func(context.Context, authz.Grant, *nowhere) (*permissionsOut, error) {
+		root, func(context.Context, authz.Grant, authz.Resource, *nowhere) (*permissionsOut, error) {
 			out := &permissionsOut{}
 			for p, about := range a.Authorizer.Permissions() {
 				out.Body.Items = append(out.Body.Items, PermissionItem{p.String(), about})
@@ -49,7 +49,7 @@ func (a *api) catalogue() {
 		})
 	handle(a, operation{id: "listRoles", verb: http.MethodGet, path: "/v1/roles", permission: "authz.authorizations.read",
 		summary: "List roles", about: "Every role with what it permits. Asked on the root."},
-		root, func(context.Context, authz.Grant, *nowhere) (*rolesOut, error) {
+		root, func(context.Context, authz.Grant, authz.Resource, *nowhere) (*rolesOut, error) {
 			out := &rolesOut{Revision: a.Authorizer.Revision()}
 			for r, ps := range a.Authorizer.Roles() {
 				x := RoleItem{Name: r.String(), Permissions: []string{}}

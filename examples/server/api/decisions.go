@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -74,8 +73,8 @@ func (a *api) decisions() {
 	on := func(q *query) (authz.Resource, error) { return a.place("resource", q.Resource) }
 	handle(a, operation{id: "check", verb: http.MethodGet, path: "/v1/decisions:check", permission: may, errors: []int{http.StatusPreconditionFailed},
 		summary: "Check a request", about: "Whether somebody may do something. Asked on the resource of the question."},
-		on, func(ctx context.Context, _ authz.Grant, q *query) (*checkOut, error) {
-			req, err := a.request(Question{q.Principal, q.OnBehalfOf, q.Permission, q.Resource}, func(name, what string) error { return invalid(name, what) })
+		on, func(ctx context.Context, _ authz.Grant, _ authz.Resource, q *query) (*checkOut, error) {
+			req, err := a.request(Question{q.Principal, q.OnBehalfOf, q.Permission, q.Resource}, invalid)
 			if err != nil {
 				return nil, err
 			}
@@ -88,8 +87,8 @@ func (a *api) decisions() {
 		})
 	handle(a, operation{id: "explain", verb: http.MethodGet, path: "/v1/decisions:explain", permission: may, errors: []int{http.StatusPreconditionFailed},
 		summary: "Explain a decision", about: "Every reason of a decision, and for a refusal what is nearest to allowing it and who could give it. What stands above what you may see is counted and not shown."},
-		on, func(ctx context.Context, g authz.Grant, q *query) (*explainOut, error) {
-			req, err := a.request(Question{q.Principal, q.OnBehalfOf, q.Permission, q.Resource}, func(name, what string) error { return invalid(name, what) })
+		on, func(ctx context.Context, g authz.Grant, _ authz.Resource, q *query) (*explainOut, error) {
+			req, err := a.request(Question{q.Principal, q.OnBehalfOf, q.Permission, q.Resource}, invalid)
 			if err != nil {
 				return nil, err
 			}
@@ -103,15 +102,15 @@ func (a *api) decisions() {
 	handle(a, operation{id: "batchCheck", verb: http.MethodPost, path: "/v1/decisions:batchCheck", permission: may, errors: []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
 		summary: "Check many requests", about: "Up to 1,000 questions at one revision. Asked on what all of them are about."},
 		func(in *batchIn) (authz.Resource, error) { return a.bodyPlace("/on", in.Body.On) },
-		func(ctx context.Context, g authz.Grant, in *batchIn) (*batchOut, error) {
+		func(ctx context.Context, _ authz.Grant, on authz.Resource, in *batchIn) (*batchOut, error) {
 			reqs := make([]authz.Request, len(in.Body.Checks))
 			for i, c := range in.Body.Checks {
 				at := "/checks/" + strconv.Itoa(i) + "/"
 				var err error
-				if reqs[i], err = a.request(c, func(name, what string) error { return invalidBody(at+name, what) }); err != nil {
+				if reqs[i], err = a.request(c, func(name, what string) *Problem { return invalidBody(at+name, what) }); err != nil {
 					return nil, err
 				}
-				if g.Covers(authz.MustPermission(may), reqs[i].Resource) != nil {
+				if !on.Contains(reqs[i].Resource) {
 					return nil, invalidBody(at+"resource", "is not on or below what the batch is on")
 				}
 			}
@@ -130,27 +129,20 @@ func (a *api) decisions() {
 }
 
 // request reads a Question. wrong makes the error of a field that cannot be used.
-func (a *api) request(q Question, wrong func(name, what string) error) (r authz.Request, err error) {
-	again := func(name string, err error) error {
-		var p *Problem
-		if errors.As(err, &p) {
-			return wrong(name, p.Errors[0].Detail)
-		}
-		return err
-	}
-	if r.Principal, err = person("principal", q.Principal); err != nil {
-		return r, again("principal", err)
+func (a *api) request(q Question, wrong func(name, what string) *Problem) (r authz.Request, err error) {
+	if r.Principal, err = authz.ParsePrincipal(q.Principal); err != nil {
+		return r, wrong("principal", wantPrincipal)
 	}
 	if q.OnBehalfOf != "" {
-		if r.OnBehalfOf, err = person("on_behalf_of", q.OnBehalfOf); err != nil {
-			return r, again("on_behalf_of", err)
+		if r.OnBehalfOf, err = authz.ParsePrincipal(q.OnBehalfOf); err != nil {
+			return r, wrong("on_behalf_of", wantPrincipal)
 		}
 	}
-	if r.Permission, err = a.right("permission", q.Permission); err != nil {
-		return r, again("permission", err)
+	if r.Permission, err = a.permission(q.Permission); err != nil {
+		return r, wrong("permission", wantPermission)
 	}
 	if r.Resource, err = authz.ParseResource(q.Resource); err != nil {
-		return r, wrong("resource", "is not a resource; want a path such as tenants/acme/users/ana")
+		return r, wrong("resource", wantResource)
 	}
 	return r, nil
 }
@@ -158,7 +150,7 @@ func (a *api) request(q Question, wrong func(name, what string) error) (r authz.
 func (a *api) bodyPlace(pointer, at string) (authz.Resource, error) {
 	r, err := a.place("", at)
 	if err != nil {
-		return r, invalidBody(pointer, "is not a resource; want a path such as tenants/acme/users/ana")
+		return r, invalidBody(pointer, wantResource)
 	}
 	return r, nil
 }

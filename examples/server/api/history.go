@@ -86,7 +86,7 @@ func (a *api) history() {
 	handle(a, operation{id: "verifyAuditChain", verb: http.MethodGet, path: "/v1/audit-chain", permission: "audit.read",
 		summary: "Prove the record", about: "Follows the chain of hashes from the first record to the last. Asked on the root."},
 		func(*nowhere) (authz.Resource, error) { return a.Root, nil },
-		func(ctx context.Context, _ authz.Grant, _ *nowhere) (*chainOut, error) {
+		func(ctx context.Context, _ authz.Grant, _ authz.Resource, _ *nowhere) (*chainOut, error) {
 			out := &chainOut{}
 			n, head, err := authz.Verify(a.Records.Records(ctx, 0, false))
 			if ctx.Err() != nil {
@@ -107,11 +107,7 @@ func (a *api) history() {
 		func(in *changesIn) (authz.Resource, error) { return a.place("under", in.Under) }, a.changes)
 }
 
-func (a *api) events(ctx context.Context, _ authz.Grant, in *eventsIn) (*eventsOut, error) {
-	under, err := a.place("under", in.Under)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) events(ctx context.Context, _ authz.Grant, under authz.Resource, in *eventsIn) (*eventsOut, error) {
 	question := "audit-events\n" + under.String()
 	before, err := a.number(ctx, question, in.Cursor)
 	if err != nil {
@@ -141,11 +137,7 @@ func (a *api) events(ctx context.Context, _ authz.Grant, in *eventsIn) (*eventsO
 	return out, nil
 }
 
-func (a *api) changes(ctx context.Context, g authz.Grant, in *changesIn) (*changesOut, error) {
-	under, err := a.place("under", in.Under)
-	if err != nil {
-		return nil, err
-	}
+func (a *api) changes(ctx context.Context, g authz.Grant, under authz.Resource, in *changesIn) (*changesOut, error) {
 	question := "changes\n" + under.String()
 	after, err := a.number(ctx, question, in.Cursor)
 	if err != nil {

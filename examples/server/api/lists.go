@@ -54,18 +54,14 @@ func (a *api) lists() {
 	handle(a, operation{id: "listResources", verb: http.MethodGet, path: "/v1/decisions:listResources", permission: may, errors: []int{http.StatusPreconditionFailed},
 		summary: "List what somebody may do something on", about: "Resources that an Authorization names, and what is above them, on which somebody may do something. What is below one is allowed too unless it is denied there. Asked on what is listed under."},
 		func(in *resourcesIn) (authz.Resource, error) { return a.place("under", in.Under) },
-		func(ctx context.Context, _ authz.Grant, in *resourcesIn) (*namesOut, error) {
-			who, err := person("principal", in.Principal)
+		func(ctx context.Context, _ authz.Grant, under authz.Resource, in *resourcesIn) (*namesOut, error) {
+			who, err := authz.ParsePrincipal(in.Principal)
 			if err != nil {
-				return nil, err
+				return nil, invalid("principal", wantPrincipal)
 			}
-			perm, err := a.right("permission", in.Permission)
+			perm, err := a.permission(in.Permission)
 			if err != nil {
-				return nil, err
-			}
-			under, err := a.place("under", in.Under)
-			if err != nil {
-				return nil, err
+				return nil, invalid("permission", wantPermission)
 			}
 			question := "resources\n" + who.String() + "\n" + perm.String() + "\n" + under.String()
 			at, err := a.cursors.open(askedBy(ctx).who, question, in.Cursor)
@@ -100,14 +96,10 @@ func (a *api) lists() {
 	handle(a, operation{id: "listPrincipals", verb: http.MethodGet, path: "/v1/decisions:listPrincipals", permission: may,
 		summary: "List who may do something", about: "Everybody who may do something on a resource, and through what, in the order of their names. Asked on the resource."},
 		func(in *principalsIn) (authz.Resource, error) { return a.place("resource", in.Resource) },
-		func(ctx context.Context, _ authz.Grant, in *principalsIn) (*holdersOut, error) {
-			perm, err := a.right("permission", in.Permission)
+		func(ctx context.Context, _ authz.Grant, on authz.Resource, in *principalsIn) (*holdersOut, error) {
+			perm, err := a.permission(in.Permission)
 			if err != nil {
-				return nil, err
-			}
-			on, err := authz.ParseResource(in.Resource)
-			if err != nil {
-				return nil, invalid("resource", "is not a resource; want a path such as tenants/acme/users/ana")
+				return nil, invalid("permission", wantPermission)
 			}
 			question := "principals\n" + perm.String() + "\n" + on.String()
 			after, err := a.cursors.open(askedBy(ctx).who, question, in.Cursor)

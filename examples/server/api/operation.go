@@ -23,11 +23,8 @@ type operation struct {
 
 // handle registers an operation. Its code runs with a Grant of its permission on
 // the resource that a request is about, and not at all without one.
-func handle[I, O any](a *api, op operation, on func(*I) (authz.Resource, error), do func(context.Context, authz.Grant, *I) (*O, error)) {
-	perm, err := authz.ParsePermission(op.permission)
-	if err == nil && !a.known(perm) {
-		err = fmt.Errorf("permission %s: %w", op.permission, authz.ErrUnknown)
-	}
+func handle[I, O any](a *api, op operation, on func(*I) (authz.Resource, error), do func(context.Context, authz.Grant, authz.Resource, *I) (*O, error)) {
+	perm, err := a.permission(op.permission)
 	if err != nil {
 		a.broken = append(a.broken, fmt.Errorf("operation %s: %w", op.id, err))
 		return
@@ -46,7 +43,7 @@ func handle[I, O any](a *api, op operation, on func(*I) (authz.Resource, error),
 		if err != nil {
 			return nil, refused(err, op.hides)
 		}
-		out, err := do(ctx, g, in)
+		out, err := do(ctx, g, r, in)
 		if err != nil {
 			return nil, refused(err, op.hides)
 		}
@@ -70,23 +67,23 @@ func (a *api) place(name, at string) (authz.Resource, error) {
 	}
 	r, err := authz.ParseResource(at)
 	if err != nil {
-		return r, invalid(name, "is not a resource; want a path such as tenants/acme/users/ana")
+		return r, invalid(name, wantResource)
 	}
 	return r, nil
 }
 
-func person(name, s string) (authz.Principal, error) {
-	p, err := authz.ParsePrincipal(s)
-	if err != nil {
-		return p, invalid(name, "is not a principal; want one such as user:issuer/subject, service:name or team:name")
-	}
-	return p, nil
-}
+// What is wrong with a name that cannot be read.
+const (
+	wantResource   = "is not a resource; want a path such as tenants/acme/users/ana"
+	wantPrincipal  = "is not a principal; want one such as user:issuer/subject, service:name or team:name"
+	wantPermission = "is not a permission; GET /v1/permissions lists them"
+)
 
-func (a *api) right(name, s string) (authz.Permission, error) {
+// permission reads one that the policy has.
+func (a *api) permission(s string) (authz.Permission, error) {
 	p, err := authz.ParsePermission(s)
-	if err != nil || !a.known(p) {
-		return p, invalid(name, "is not a permission; GET /v1/permissions lists them")
+	if err == nil && !a.known(p) {
+		err = fmt.Errorf("permission %s: %w", s, authz.ErrUnknown)
 	}
-	return p, nil
+	return p, err
 }
