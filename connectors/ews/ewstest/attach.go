@@ -83,20 +83,13 @@ func (m *mailbox) holder(id string) (*entry, int) {
 }
 
 func (s *Server) getAttachment(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("AttachmentIds")
-	if ids == nil || len(ids.Nodes) == 0 {
-		return nil, schemaProblem()
-	}
-	var out []string
-	for i := range ids.Nodes {
-		e, at := box.holder(ids.Nodes[i].attr("Id"))
+	return each(op, "AttachmentIds", func(id *node) (string, *problem) {
+		e, at := box.holder(id.attr("Id"))
 		if e == nil {
-			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
-			continue
+			return wrong(op, &problem{code: "ErrorItemNotFound"}), nil
 		}
-		out = append(out, right(op, "<m:Attachments>"+e.files[at].show(true)+"</m:Attachments>"))
-	}
-	return out, nil
+		return right(op, "<m:Attachments>"+e.files[at].show(true)+"</m:Attachments>"), nil
+	})
 }
 
 func (s *Server) createAttachment(box *mailbox, op *node) ([]string, *problem) {
@@ -126,20 +119,13 @@ func (s *Server) createAttachment(box *mailbox, op *node) ([]string, *problem) {
 }
 
 func (s *Server) deleteAttachment(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("AttachmentIds")
-	if ids == nil || len(ids.Nodes) == 0 {
-		return nil, schemaProblem()
-	}
-	var out []string
-	for i := range ids.Nodes {
-		e, at := box.holder(ids.Nodes[i].attr("Id"))
+	return each(op, "AttachmentIds", func(id *node) (string, *problem) {
+		e, at := box.holder(id.attr("Id"))
 		if e == nil {
-			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
-			continue
+			return wrong(op, &problem{code: "ErrorItemNotFound"}), nil
 		}
 		e.files = append(e.files[:at:at], e.files[at+1:]...)
 		s.touch(e)
-		out = append(out, right(op, `<m:RootItemId RootItemId="`+esc(e.id)+`" RootItemChangeKey="`+esc(e.changeKey())+`"/>`))
-	}
-	return out, nil
+		return right(op, `<m:RootItemId RootItemId="`+esc(e.id)+`" RootItemChangeKey="`+esc(e.changeKey())+`"/>`), nil
+	})
 }

@@ -76,24 +76,17 @@ func (m *mailbox) show(f *folder, shape *node) (string, *problem) {
 }
 
 func (s *Server) getFolder(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("FolderIds")
-	if ids == nil || len(ids.Nodes) == 0 {
-		return nil, schemaProblem()
-	}
-	var out []string
-	for i := range ids.Nodes {
-		f := box.named(&node{Nodes: ids.Nodes[i : i+1]})
+	return each(op, "FolderIds", func(id *node) (string, *problem) {
+		f := box.named(&node{Nodes: []node{*id}})
 		if f == nil {
-			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
-			continue
+			return wrong(op, &problem{code: "ErrorFolderNotFound"}), nil
 		}
 		shown, p := box.show(f, op.at("FolderShape"))
 		if p != nil {
-			return nil, p
+			return "", p
 		}
-		out = append(out, right(op, "<m:Folders>"+shown+"</m:Folders>"))
-	}
-	return out, nil
+		return right(op, "<m:Folders>"+shown+"</m:Folders>"), nil
+	})
 }
 
 func (s *Server) findFolder(box *mailbox, op *node) ([]string, *problem) {
@@ -129,16 +122,10 @@ func (s *Server) findFolder(box *mailbox, op *node) ([]string, *problem) {
 
 // convertID writes ids in another form; the mailbox comes along.
 func (s *Server) convertID(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("SourceIds")
-	if ids == nil || len(ids.Nodes) == 0 {
-		return nil, schemaProblem()
-	}
-	var out []string
-	for i := range ids.Nodes {
-		out = append(out, right(op, fmt.Sprintf(`<m:AlternateId xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="t:AlternateIdType" Format="%s" Id="%s" Mailbox="%s"/>`,
-			esc(op.attr("DestinationFormat")), esc(ids.Nodes[i].attr("Id")), esc(box.address))))
-	}
-	return out, nil
+	return each(op, "SourceIds", func(id *node) (string, *problem) {
+		return right(op, fmt.Sprintf(`<m:AlternateId xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="t:AlternateIdType" Format="%s" Id="%s" Mailbox="%s"/>`,
+			esc(op.attr("DestinationFormat")), esc(id.attr("Id")), esc(box.address))), nil
+	})
 }
 
 // configuration is what people have chosen in the web client: their zone.
@@ -188,22 +175,15 @@ func (s *Server) createFolder(box *mailbox, op *node) ([]string, *problem) {
 }
 
 func (s *Server) deleteFolder(box *mailbox, op *node) ([]string, *problem) {
-	ids := op.at("FolderIds")
-	if ids == nil || len(ids.Nodes) == 0 {
-		return nil, schemaProblem()
-	}
-	var out []string
-	for i := range ids.Nodes {
-		f := box.named(&node{Nodes: ids.Nodes[i : i+1]})
+	return each(op, "FolderIds", func(id *node) (string, *problem) {
+		f := box.named(&node{Nodes: []node{*id}})
 		switch {
 		case f == nil:
-			out = append(out, wrong(op, &problem{code: "ErrorFolderNotFound"}))
+			return wrong(op, &problem{code: "ErrorFolderNotFound"}), nil
 		case f.name != "": // every mailbox has it
-			out = append(out, wrong(op, &problem{code: "ErrorDeleteDistinguishedFolder"}))
-		default:
-			box.folders = slices.DeleteFunc(box.folders, func(o *folder) bool { return o == f })
-			out = append(out, right(op, ""))
+			return wrong(op, &problem{code: "ErrorDeleteDistinguishedFolder"}), nil
 		}
-	}
-	return out, nil
+		box.folders = slices.DeleteFunc(box.folders, func(o *folder) bool { return o == f })
+		return right(op, ""), nil
+	})
 }

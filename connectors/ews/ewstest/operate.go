@@ -110,27 +110,38 @@ func (s *Server) sync(box *mailbox, op *node) ([]string, *problem) {
 		"</m:IncludesLastItemInRange><m:Changes>"+b.String()+"</m:Changes>")}, nil
 }
 
-func (s *Server) get(box *mailbox, op *node) ([]string, *problem) {
-	var out []string
-	ids := op.at("ItemIds")
+// each answers for every id of a list by itself. A list that is missing or empty is
+// wrong, and so is everything if one answer says so.
+func each(op *node, list string, answer func(id *node) (string, *problem)) ([]string, *problem) {
+	ids := op.at(list)
 	if ids == nil || len(ids.Nodes) == 0 {
 		return nil, schemaProblem()
 	}
+	var out []string
 	for i := range ids.Nodes {
-		e := box.find(ids.Nodes[i].attr("Id"))
-		want, p := s.shape(op.at("ItemShape"))
-		switch {
-		case e == nil && len(ids.Nodes[i].attr("Id")) < 40:
-			out = append(out, wrong(op, &problem{code: "ErrorInvalidIdMalformed"}))
-		case e == nil:
-			out = append(out, wrong(op, &problem{code: "ErrorItemNotFound"}))
-		case p != nil:
-			out = append(out, wrong(op, p))
-		default:
-			out = append(out, right(op, "<m:Items>"+e.show(want)+"</m:Items>"))
+		a, p := answer(&ids.Nodes[i])
+		if p != nil {
+			return nil, p
 		}
+		out = append(out, a)
 	}
 	return out, nil
+}
+
+func (s *Server) get(box *mailbox, op *node) ([]string, *problem) {
+	return each(op, "ItemIds", func(id *node) (string, *problem) {
+		e := box.find(id.attr("Id"))
+		want, p := s.shape(op.at("ItemShape"))
+		switch {
+		case e == nil && len(id.attr("Id")) < 40:
+			return wrong(op, &problem{code: "ErrorInvalidIdMalformed"}), nil
+		case e == nil:
+			return wrong(op, &problem{code: "ErrorItemNotFound"}), nil
+		case p != nil:
+			return wrong(op, p), nil
+		}
+		return right(op, "<m:Items>"+e.show(want)+"</m:Items>"), nil
+	})
 }
 
 func (s *Server) list(box *mailbox, op *node) ([]string, *problem) {
