@@ -1,11 +1,10 @@
 package google
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/lockkeeper/lockkeeper/connectors/internal/hint"
 )
 
 // Channel is a watch channel that was opened at Google for one of its resources.
@@ -24,9 +23,7 @@ type Channel struct {
 type Hooks struct {
 	hint func(channel string)
 	now  func() time.Time
-
-	mu       sync.Mutex
-	channels map[string]Channel
+	open hint.Sources
 }
 
 var _ http.Handler = (*Hooks)(nil)
@@ -34,42 +31,34 @@ var _ http.Handler = (*Hooks)(nil)
 // NewHooks makes a handler that calls hint with the id of the channel, on the
 // request's goroutine: it must not block.
 func NewHooks(hint func(channel string)) *Hooks {
-	return &Hooks{hint: hint, now: time.Now, channels: map[string]Channel{}}
+	return &Hooks{hint: hint, now: time.Now}
 }
 
-// minToken is the shortest token, in bytes.
-const minToken = 16
+// The longest id and token, in bytes.
+const (
+	maxID    = 64
+	maxToken = 256
+)
 
 // Open lets a channel give hints until it expires. It reports false for one without
 // id or with a token that could be guessed.
 func (h *Hooks) Open(c Channel) bool {
-	if h == nil || h.channels == nil || c.ID == "" || len(c.ID) > 64 || len(c.Token) < minToken || len(c.Token) > 256 {
-		return false
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.channels[c.ID] = c
-	return true
+	return h != nil && h.hint != nil && h.open.Open(hint.Source{ID: c.ID, Secret: c.Token, Expires: c.Expires}, maxID, maxToken)
 }
 
 // Close ends the hints of a channel, whatever Google goes on sending.
-func (h *Hooks) Close(id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.channels, id)
-}
+func (h *Hooks) Close(id string) { h.open.Close(id) }
 
 // Due lists the channels that expire within a time or have expired: Google extends
 // none, so that each has to be opened again under a new id, before the old one is
 // closed.
 func (h *Hooks) Due(within time.Duration) []Channel {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	if h.hint == nil {
+		return nil
+	}
 	var out []Channel
-	for _, c := range h.channels {
-		if c.Expires.Sub(h.now()) <= within {
-			out = append(out, c)
-		}
+	for _, x := range h.open.Due(h.now().Add(within)) {
+		out = append(out, Channel{ID: x.ID, Token: x.Secret, Expires: x.Expires})
 	}
 	return out
 }
@@ -77,19 +66,13 @@ func (h *Hooks) Due(within time.Duration) []Channel {
 // ServeHTTP implements http.Handler ("Receive notifications": what counts is in the
 // header; there is no body).
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.mu.Lock()
-	c, known := h.channels[r.Header.Get("X-Goog-Channel-Id")]
-	now := h.now
-	h.mu.Unlock()
-	// Compared is a hash of either, so that neither value nor length shows in the time.
-	want, got := sha256.Sum256([]byte(c.Token)), sha256.Sum256([]byte(r.Header.Get("X-Goog-Channel-Token")))
-	right := subtle.ConstantTimeCompare(want[:], got[:]) == 1
-	if !known || !right || c.Token == "" || r.Method != http.MethodPost || !now().Before(c.Expires) {
+	id := r.Header.Get("X-Goog-Channel-Id")
+	if h.hint == nil || r.Method != http.MethodPost || !h.open.Knows(id, r.Header.Get("X-Goog-Channel-Token"), h.now()) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 	if r.Header.Get("X-Goog-Resource-State") != "sync" { // that the channel is open, and nothing else
-		h.hint(c.ID)
+		h.hint(id)
 	}
 }

@@ -1,13 +1,12 @@
 package msgraph
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"io"
 	"net/http"
-	"sync"
 	"time"
+
+	"github.com/lockkeeper/lockkeeper/connectors/internal/hint"
 )
 
 // Event is what a notification says.
@@ -37,9 +36,7 @@ type Subscription struct {
 type Hooks struct {
 	hint func(subscription string, e Event)
 	now  func() time.Time
-
-	mu   sync.Mutex
-	subs map[string]Subscription
+	open hint.Sources
 }
 
 var _ http.Handler = (*Hooks)(nil)
@@ -48,11 +45,11 @@ var _ http.Handler = (*Hooks)(nil)
 // request's goroutine: it must not block. Of one request a subscription gives each
 // event once.
 func NewHooks(hint func(subscription string, e Event)) *Hooks {
-	return &Hooks{hint: hint, now: time.Now, subs: map[string]Subscription{}}
+	return &Hooks{hint: hint, now: time.Now}
 }
 
 const (
-	minState = 16
+	maxID    = 128
 	maxState = 128 // bytes, Graph's limit
 
 	maxNotice  = 1 << 20 // bytes of one request
@@ -63,32 +60,21 @@ const (
 // Open lets a subscription give hints until it expires. It reports false for one
 // without id or with a state that could be guessed.
 func (h *Hooks) Open(s Subscription) bool {
-	if h == nil || h.subs == nil || s.ID == "" || len(s.ID) > 128 || len(s.State) < minState || len(s.State) > maxState {
-		return false
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.subs[s.ID] = s
-	return true
+	return h != nil && h.hint != nil && h.open.Open(hint.Source{ID: s.ID, Secret: s.State, Expires: s.Expires}, maxID, maxState)
 }
 
 // Close ends the hints of a subscription, whatever Graph goes on sending.
-func (h *Hooks) Close(id string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.subs, id)
-}
+func (h *Hooks) Close(id string) { h.open.Close(id) }
 
 // Due lists the subscriptions that expire within a time or have expired: each has
 // to be renewed, or made again.
 func (h *Hooks) Due(within time.Duration) []Subscription {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	if h.hint == nil {
+		return nil
+	}
 	var out []Subscription
-	for _, s := range h.subs {
-		if s.Expires.Sub(h.now()) <= within {
-			out = append(out, s)
-		}
+	for _, x := range h.open.Due(h.now().Add(within)) {
+		out = append(out, Subscription{ID: x.ID, State: x.Secret, Expires: x.Expires})
 	}
 	return out
 }
@@ -96,7 +82,7 @@ func (h *Hooks) Due(within time.Duration) []Subscription {
 // ServeHTTP implements http.Handler ("Receive change notifications through
 // webhooks"). The token of a validation is repeated as plain text.
 func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || h.subs == nil {
+	if r.Method != http.MethodPost || h.hint == nil {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
@@ -128,7 +114,7 @@ func (h *Hooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	seen := map[told]bool{}
 	for _, n := range in.Value {
-		if t := (told{n.ID, n.event()}); h.knows(n) && t.e != 0 && !seen[t] {
+		if t := (told{n.ID, n.event()}); h.open.Knows(n.ID, n.State, h.now()) && t.e != 0 && !seen[t] {
 			seen[t] = true
 			h.hint(t.id, t.e)
 		}
@@ -155,16 +141,4 @@ func (n notice) event() Event {
 		return Missed
 	}
 	return 0
-}
-
-// knows reports whether a notification is of an open subscription. Compared is a
-// hash of either state, so that neither value nor length shows in the time.
-func (h *Hooks) knows(n notice) bool {
-	h.mu.Lock()
-	s, known := h.subs[n.ID]
-	now := h.now()
-	h.mu.Unlock()
-	want, got := sha256.Sum256([]byte(s.State)), sha256.Sum256([]byte(n.State))
-	right := subtle.ConstantTimeCompare(want[:], got[:]) == 1
-	return known && right && s.State != "" && now.Before(s.Expires)
 }
