@@ -347,79 +347,60 @@ const (
 	runesMessage = 600 // of a message id, so that it fits beside a create key
 )
 
-func sensitivityCode(s connectors.Sensitivity) string {
-	return map[connectors.Sensitivity]string{connectors.Public: "1", connectors.Private: "3", connectors.Confidential: "4"}[s]
+// codes are what a code list says: the value of each code. Where several codes mean
+// one value the first is written, and a code that is not there means the other value.
+type codes[V comparable] struct {
+	list  []coded[V]
+	other V
 }
 
-func sensitivityOf(code string) connectors.Sensitivity {
-	switch code {
-	case "2", "3": // personal, private
-		return connectors.Private
-	case "4":
-		return connectors.Confidential
+type coded[V comparable] struct {
+	code  string
+	value V
+}
+
+// code is what is written for a value, "" if the list has none.
+func (c codes[V]) code(v V) string {
+	for _, x := range c.list {
+		if x.value == v {
+			return x.code
+		}
 	}
-	return connectors.Public
+	return ""
 }
 
-func availabilityCode(a connectors.Availability) string {
-	return map[connectors.Availability]string{connectors.Free: "1", connectors.Tentative: "2", connectors.Busy: "3", connectors.OutOfOffice: "4"}[a]
-}
-
-func availabilityOf(code string) connectors.Availability {
-	switch code {
-	case "1":
-		return connectors.Free
-	case "2":
-		return connectors.Tentative
-	case "4":
-		return connectors.OutOfOffice
+// of is what a code means.
+func (c codes[V]) of(code string) V {
+	for _, x := range c.list {
+		if x.code == code {
+			return x.value
+		}
 	}
-	return connectors.Busy
+	return c.other
 }
 
-func taskCode(s connectors.TaskStatus) string {
-	return map[connectors.TaskStatus]string{connectors.NotStarted: codeOpen, connectors.InProgress: codeInProcess,
-		connectors.Completed: codeCompleted, connectors.Dropped: codeCancelled}[s]
+func sensitivities() codes[connectors.Sensitivity] {
+	return codes[connectors.Sensitivity]{[]coded[connectors.Sensitivity]{{"1", connectors.Public}, {"3", connectors.Private}, {"2", connectors.Private}, // 2: personal
+		{"4", connectors.Confidential}}, connectors.Public}
 }
 
-func taskStatusOf(code string) connectors.TaskStatus {
-	switch code {
-	case codeInProcess:
-		return connectors.InProgress
-	case codeCompleted:
-		return connectors.Completed
-	case codeCancelled:
-		return connectors.Dropped
-	}
-	return connectors.NotStarted
+func availabilities() codes[connectors.Availability] {
+	return codes[connectors.Availability]{[]coded[connectors.Availability]{{"1", connectors.Free}, {"2", connectors.Tentative}, {"3", connectors.Busy},
+		{"4", connectors.OutOfOffice}}, connectors.Busy}
 }
 
-func priorityCode(p connectors.Priority) string {
-	return map[connectors.Priority]string{connectors.Normal: "3", connectors.High: "2", connectors.Low: "7"}[p]
+func taskStates() codes[connectors.TaskStatus] {
+	return codes[connectors.TaskStatus]{[]coded[connectors.TaskStatus]{{codeOpen, connectors.NotStarted}, {codeInProcess, connectors.InProgress},
+		{codeCompleted, connectors.Completed}, {codeCancelled, connectors.Dropped}}, connectors.NotStarted}
 }
 
-func priorityOf(code string) connectors.Priority {
-	switch code {
-	case "1", "2": // immediate, urgent
-		return connectors.High
-	case "7":
-		return connectors.Low
-	}
-	return connectors.Normal
+func priorities() codes[connectors.Priority] {
+	return codes[connectors.Priority]{[]coded[connectors.Priority]{{"3", connectors.Normal}, {"2", connectors.High}, {"1", connectors.High}, // 1: immediate
+		{"7", connectors.Low}}, connectors.Normal}
 }
 
-func directionCode(d connectors.Direction) string {
-	return map[connectors.Direction]string{connectors.Inbound: codeInbound, connectors.Outbound: codeOutbound}[d]
-}
-
-func directionOf(code string) connectors.Direction {
-	switch code {
-	case codeInbound:
-		return connectors.Inbound
-	case codeOutbound:
-		return connectors.Outbound
-	}
-	return connectors.UnknownDirection
+func directions() codes[connectors.Direction] {
+	return codes[connectors.Direction]{[]coded[connectors.Direction]{{codeInbound, connectors.Inbound}, {codeOutbound, connectors.Outbound}}, connectors.UnknownDirection}
 }
 
 // noon is the instant that stands for a day: a task that is due on a day is due

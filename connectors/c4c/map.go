@@ -239,11 +239,11 @@ func (s shape) unmapAppointment(x *reader, a *connectors.Appointment) {
 		a.AllDay = x.boolean(w.allDay)
 	}
 	if s.sensitive {
-		a.Sensitivity = sensitivityOf(x.text("InformationSensitivityCode"))
-		a.Availability = availabilityOf(x.text("AvailabilityCode"))
+		a.Sensitivity = sensitivities().of(x.text("InformationSensitivityCode"))
+		a.Availability = availabilities().of(x.text("AvailabilityCode"))
 	}
 	if s.direction != "" {
-		a.Direction = directionOf(x.text(s.direction))
+		a.Direction = directions().of(x.text(s.direction))
 	}
 	if x.text(s.state) == codeCancelled {
 		a.Status = connectors.Cancelled
@@ -271,7 +271,7 @@ func (x *reader) head(p people) connectors.Party {
 }
 
 func (s shape) unmapTask(x *reader, t *connectors.Task) {
-	t.Status, t.Priority = taskStatusOf(x.text(s.state)), priorityOf(x.text(s.priority))
+	t.Status, t.Priority = taskStates().of(x.text(s.state)), priorities().of(x.text(s.priority))
 	t.Percent = x.percent(s.percent)
 	t.Start, t.Due = x.day(s.when.start, s.when.startZone), x.day(s.when.end, s.when.endZone)
 }
@@ -279,7 +279,7 @@ func (s shape) unmapTask(x *reader, t *connectors.Task) {
 func (s shape) unmapMail(x *reader, r *connectors.Record) {
 	m := r.Mail
 	m.MessageID, _ = cutMessage(x.text(s.key))
-	m.Date, m.Direction, m.Priority = x.date(s.when.start), directionOf(x.text(s.direction)), priorityOf(x.text(s.priority))
+	m.Date, m.Direction, m.Priority = x.date(s.when.start), directions().of(x.text(s.direction)), priorities().of(x.text(s.priority))
 	m.From = connectors.Party{Address: strings.TrimSpace(x.text("MessageFromEmailURI"))}
 	if m.From.Address != "" {
 		m.From.Name = x.text("MessageFromName")
@@ -525,7 +525,7 @@ func (s shape) misfit(r *connectors.Record, f connectors.Field) string {
 				}
 			}
 		case connectors.FieldStatus:
-			if taskCode(t.Status) == "" {
+			if taskStates().code(t.Status) == "" {
 				return "the system has no tasks that wait or are deferred"
 			}
 		case connectors.FieldPercent:
@@ -616,11 +616,11 @@ func (s shape) fillAppointment(out properties, a *connectors.Appointment, f conn
 			out[w.allDay] = a.AllDay
 		}
 	case connectors.FieldSensitivity:
-		out["InformationSensitivityCode"] = sensitivityCode(a.Sensitivity)
+		out["InformationSensitivityCode"] = sensitivities().code(a.Sensitivity)
 	case connectors.FieldAvailability:
-		out["AvailabilityCode"] = availabilityCode(a.Availability)
+		out["AvailabilityCode"] = availabilities().code(a.Availability)
 	case connectors.FieldDirection:
-		out[s.direction] = directionCode(a.Direction)
+		out[s.direction] = directions().code(a.Direction)
 	case connectors.FieldStatus:
 		out[s.state] = codeOpen
 		if a.Status == connectors.Cancelled {
@@ -643,9 +643,9 @@ func (s shape) fillTask(out properties, r *connectors.Record, f connectors.Field
 	case connectors.FieldDue:
 		day(s.when.end, s.when.endZone)
 	case connectors.FieldStatus:
-		out[s.state] = taskCode(t.Status)
+		out[s.state] = taskStates().code(t.Status)
 	case connectors.FieldPriority:
-		out[s.priority] = priorityCode(t.Priority)
+		out[s.priority] = priorities().code(t.Priority)
 	case connectors.FieldPercent:
 		out[s.percent] = strconv.Itoa(t.Percent) + ".00"
 	}
@@ -656,9 +656,9 @@ func (s shape) fillMail(out properties, m *connectors.Mail, f connectors.Field) 
 	case connectors.FieldDate:
 		out[s.when.start], out[s.when.startZone] = instant(m.Date), zoneUTC
 	case connectors.FieldDirection:
-		out[s.direction] = directionCode(m.Direction)
+		out[s.direction] = directions().code(m.Direction)
 	case connectors.FieldPriority:
-		out[s.priority] = priorityCode(m.Priority)
+		out[s.priority] = priorities().code(m.Priority)
 	case connectors.FieldFrom:
 		out["MessageFromEmailURI"], out["MessageFromName"] = strings.TrimSpace(m.From.Address), m.From.Name
 	}
